@@ -1,0 +1,1 @@
+"""Side-by-side comparisons with peers.  They print ratios and assert no time."""

@@ -1,0 +1,1 @@
+"""Thinking: rates, marks and derived values from readings.  Pure; asks the kernel nothing."""

@@ -1,0 +1,98 @@
+"""`tcptool help`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from tcptool.cli.app import ALIASES, COMMANDS
+from tcptool.cli.installed import find_installed
+from tcptool.errors import UsageError
+from tcptool.sansio.suggest import did_you_mean
+
+FIELDS: Final = "fields"
+TOPICS: Final = (*COMMANDS, *ALIASES, FIELDS)
+
+_FORMATTERS: Final = (
+    ("man", "-l"),
+    ("mandoc", "-T", "utf8"),
+    ("groff", "-man", "-T", "utf8", "-P", "-cbu"),
+)
+"""Programs that turn a page into text, best first; the file name is added."""
+
+_OVERSTRIKE: Final = re.compile(r".\x08|\x1b\[[0-9;]*m")
+"""How they write bold and underlined: a character, backspace, again; or SGR sequences."""
+
+
+def help_command(
+    ctx: typer.Context,
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOPIC]",
+            help="A command, or `fields`: the columns of `list`, which are the fields of tcp_info.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show the manual page of a command.
+
+    On a terminal, man(1) shows it; in a pipe it is plain text. The pages are found wherever
+    tcptool was installed, also where man(1) by itself does not look.
+    """
+    if topic is not None and topic not in TOPICS:
+        raise UsageError(
+            f"looking for help on {topic!r}",
+            "there is no such topic" + did_you_mean(topic, TOPICS),
+            f"Topics are {', '.join(TOPICS)}.",
+        )
+    page = f"tcptool-{ALIASES.get(topic, topic)}.1" if topic else "tcptool.1"
+    path = find_installed("man", page, f"man/man1/{page}")
+    if path is None or not (_show(path) if sys.stdout.isatty() else _print(path)):
+        print(_usage(ctx, topic))
+
+
+def _show(page: Path) -> bool:
+    """Let man(1) show the page in its pager; False if it cannot."""
+    if shutil.which("man") is None:
+        return _print(page)
+    return subprocess.run(["man", "-l", str(page)], check=False).returncode == 0
+
+
+def _print(page: Path) -> bool:
+    """Print the page as plain text; False if no program here can format it."""
+    for formatter in _FORMATTERS:
+        if shutil.which(formatter[0]) is None:
+            continue
+        done = subprocess.run([*formatter, str(page)], check=False, capture_output=True)
+        if done.returncode == 0 and done.stdout:
+            sys.stdout.write(_OVERSTRIKE.sub("", done.stdout.decode(errors="replace")))
+            return True
+    return False
+
+
+def _usage(ctx: typer.Context, topic: str | None) -> str:
+    """What --help shows, for a host without manual pages."""
+    root = ctx.parent
+    assert root is not None
+    if topic not in (*COMMANDS, *ALIASES):
+        return root.get_help()
+    command = root.command.get_command(root, topic)  # type: ignore[attr-defined]
+    help_text: str = command.make_context(topic, [], root, resilient_parsing=True).get_help()
+    return help_text
+
+
+EPILOG = """Examples:
+
+  tcptool help
+
+  tcptool help list
+
+  tcptool help fields | less
+"""

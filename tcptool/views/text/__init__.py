@@ -1,0 +1,1 @@
+"""Plain text for pipes: one record a line, nothing truncated, no colour."""

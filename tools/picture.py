@@ -1,0 +1,86 @@
+"""Make the README's picture: `inspect` on a real connection, as a terminal shows it.
+
+The output of the command, run in a pseudo-terminal, becomes an SVG that loads nothing from
+anywhere.  Not checked against the committed file: a real run differs each time.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+PICTURE = Path(__file__).parents[1] / "docs" / "inspect.svg"
+WIDTH = 160
+LINES = 66
+
+# rich's own format fetches fonts from a content network; this one uses what is installed.
+SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px;
+  line-height: {line_height}px; white-space: pre; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g></g></svg>
+"""
+
+
+def run_in_terminal(command: list[str], width: int) -> str:
+    """Everything that a command writes to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(width), "TERM": "xterm-256color"}
+    child = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = bytearray()
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # EIO: the child's side is closed
+            break
+        if not piece:
+            break
+        written += piece
+    child.wait()
+    os.close(ours)
+    return written.decode()
+
+
+def main() -> int:
+    """Open a connection, inspect it, draw it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as accepted,
+    ):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        for _ in range(200):
+            client.sendall(b"x" * 20_000)
+            received = 0
+            while received < 20_000:
+                received += len(accepted.recv(65536))
+        target = f"{os.getpid()}:{client.fileno()}"
+        command = [sys.executable, "-m", "tcptool", "inspect", target, "--color", "always"]
+        output = run_in_terminal(command, WIDTH)
+    shown = "\n".join(output.replace("\r\n", "\n").split("\n")[:LINES])
+    screen = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    screen.print(Text.from_ansi(shown))
+    title = "tcptool inspect PID:FD"
+    PICTURE.write_text(screen.export_svg(title=title, code_format=SVG, unique_id="tcptool"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
