@@ -95,14 +95,17 @@ def _watched(bulk: Bulk, interval: str, seconds: float) -> Window:
         deadline = time.monotonic() + _DEADLINE_S
         while not os.fstat(out).st_size:  # the start is not a part of the watch
             if tool.poll() is not None or time.monotonic() > deadline:
+                tool.kill()
                 raise Failed(f"no reading came: {tool.communicate()[1]!r}")
             time.sleep(0.01)
         cpu_before, lines_before = _cpu_s(tool.pid), _lines(out)
         bytes_per_s = _window(bulk, seconds)
         cpu_s, lines = _cpu_s(tool.pid) - cpu_before, _lines(out) - lines_before
-    finally:
         tool.send_signal(signal.SIGINT)
-        remarks = tool.communicate()[1]
+        remarks = tool.communicate(timeout=_DEADLINE_S)[1]
+    finally:
+        tool.kill()
+        tool.wait()
         os.close(out)
     if tool.returncode:
         raise Failed(f"the watch ended with {tool.returncode}: {remarks!r}")

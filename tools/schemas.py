@@ -14,7 +14,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from tcptool.actions.list import GROUPINGS
 from tcptool.catalog import derived
-from tcptool.catalog.columns import COLUMNS, COOKIE, HOLDERS, Column, Info
+from tcptool.catalog.columns import COLUMNS, COOKIE, HOLDERS, ID, NUMBER, Column, Info
 from tcptool.catalog.columns import Derived as DerivedSource
 from tcptool.catalog.registry import UNLIMITED, Member, members
 from tcptool.catalog.states import Meaning
@@ -190,10 +190,10 @@ def _column(column: Column) -> Schema:
     if column.words or column.flags:
         return {**_enumeration(column.words, column.flags), **about}
     if column.kind == HOLDERS:
-        return {"type": "array", "items": {"$ref": "#/$defs/Holder"}, **about}
+        return {"type": ["array", "null"], "items": {"$ref": "#/$defs/Holder"}, **about}
     if column.kind == COOKIE:
         return {"type": ["string", "null"], "pattern": HEXADECIMAL, **about}
-    if column.kind != "number":
+    if column.kind not in (NUMBER, ID):
         return {"type": ["string", "null"], **about}
     if isinstance(column.source, DerivedSource):
         returned = get_type_hints(column.source.function)["return"]

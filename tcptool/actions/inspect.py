@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tcptool.actions.host import host_facts
-from tcptool.actions.resolve import Found
+from tcptool.actions.resolve import Found, connections
 from tcptool.analysis.option_marks import BUFFERS, marks
 from tcptool.analysis.readings import derive, rates
 from tcptool.catalog import diag
 from tcptool.catalog.options import OPTIONS, Access, Family, OptionValue, SocketOption
+from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.decode.address import packed_address
-from tcptool.decode.diag_request import pack_id
 from tcptool.decode.options import decode_option
 from tcptool.decode.tcp_info import decode_accecn
-from tcptool.errors import NotPermitted, TcptoolError
+from tcptool.errors import NotFound, NotPermitted, TcptoolError, Unsupported
 from tcptool.linux.borrow import Descriptor, check_identity
 from tcptool.linux.cgroups import cgroup_paths
 from tcptool.linux.kernel import Kernel
@@ -34,6 +35,7 @@ from tcptool.model.inspection import (
     InspectReport,
     OptionReading,
     OtherEnd,
+    Rates,
     Sample,
     WatchEnd,
 )
@@ -42,7 +44,11 @@ from tcptool.model.report import Missing, Warning
 from tcptool.model.sock import Socket
 
 _FAMILIES: Final = {"ipv4": diag.AF_INET, "ipv6": diag.AF_INET6}
-_HANDSHAKING: Final = frozenset({"time-wait", "syn-recv", "new-syn-recv"})
+_HANDSHAKING: Final = frozenset({"syn-recv", "new-syn-recv"})
+
+SLICE_S: Final = 0.0005
+"""Longest look at a borrowed socket.  Idle, all options take a third of it; each of them waits
+for the socket's lock, which a busy connection holds most of the time."""
 
 Readings = dict[SocketOption, bytes | int]
 """An option's raw value, or the errno with which the kernel refused it."""
@@ -52,9 +58,10 @@ def inspect_socket(found: Found) -> InspectReport:
     """Everything about the socket, and what could not be seen."""
     kernel, sock = found.kernel, found.socket
     missing: list[Missing] = []
-    warnings: list[Warning] = []
-    other = _other_end(kernel, sock)
-    owners = _owners(kernel, [s.inode for s in (sock, other) if s is not None and s.inode])
+    netns_inode = None if found.elsewhere else _netns_inode(kernel)
+    other = None if found.elsewhere else _other_end(kernel, sock)
+    inodes = [s.inode for s in (sock, other) if s is not None and s.inode]
+    owners = _owners(kernel, netns_inode, inodes)
     holders = owners.of(sock.inode)
     if not holders and found.descriptor is not None:
         process = kernel.proc.process(found.descriptor[0])
@@ -62,18 +69,14 @@ def inspect_socket(found: Found) -> InspectReport:
     options = _options(kernel, sock, holders, missing)
     if sock.inode and not holders:
         missing += owners.missing()
-    if sock.tcp_info is None and sock.protocol == "tcp" and sock.state not in _HANDSHAKING:
-        missing.append(_NO_TCP_INFO)
-    if sock.mark is None and sock.state not in _HANDSHAKING:
-        missing.append(_NO_MARK)
-    if sock.tcp_info_unknown:
-        warnings.append(_newer_kernel(sock))
+    sock = _with_mark(sock, options)
+    found = replace(found, socket=sock)
     inspection = Inspection(
         socket=sock,
         holders=_records(holders),
         user=None if sock.uid is None else user_name(sock.uid),
         cgroup=_cgroup(kernel, sock, holders),
-        netns_inode=_netns_inode(kernel),
+        netns_inode=netns_inode,
         accecn=decode_accecn(sock.tcp_info.accecn_raw if sock.tcp_info else None, kernel.release()),
         derived=derive(sock.tcp_info),
         options=options,
@@ -82,7 +85,49 @@ def inspect_socket(found: Found) -> InspectReport:
         else None,
         subflows=_subflows(kernel, sock),
     )
-    return InspectReport(host_facts(kernel), inspection, missing, warnings)
+    missing += _missing(found)
+    return InspectReport(host_facts(kernel), inspection, missing, _warnings(sock))
+
+
+def _missing(found: Found) -> list[Missing]:
+    """What the socket's record lacks."""
+    sock = found.socket
+    missing = [found.elsewhere] if found.elsewhere else []
+    if not _is_whole(sock):
+        return missing
+    if sock.tcp_info is None and sock.protocol == "tcp":
+        missing.append(_NO_TCP_INFO)
+    if sock.mark is None and _is_listed(sock):
+        missing.append(_NO_MARK)
+    return missing
+
+
+def _warnings(sock: Socket) -> list[Warning]:
+    return [_newer_kernel(sock)] if sock.tcp_info_unknown else []
+
+
+def _is_over(sock: Socket) -> bool:
+    """True when the kernel only keeps the address: TIME-WAIT, and FIN-WAIT-2 of a closed socket.
+
+    Both are small records with a timer of their own (inet_twsk_diag_fill).
+    """
+    return sock.timer == "time-wait"
+
+
+def _is_whole(sock: Socket) -> bool:
+    """True for a socket that has options and a tcp_info."""
+    return not _is_over(sock) and sock.state not in _HANDSHAKING
+
+
+def _is_listed(sock: Socket) -> bool:
+    """True for a row of sock_diag: /proc/net has no cookies, an unlisted socket has no key."""
+    return bool(sock.packed_id and sock.cookie)
+
+
+def _with_mark(sock: Socket, options: tuple[OptionReading, ...] | None) -> Socket:
+    """The socket with its SO_MARK, which everybody may read who may borrow the socket."""
+    mark = next((o.value for o in options or () if o.name == "SO_MARK"), None)
+    return replace(sock, mark=mark) if sock.mark is None and isinstance(mark, int) else sock
 
 
 _NO_TCP_INFO: Final = Missing(
@@ -105,10 +150,10 @@ def _newer_kernel(sock: Socket) -> Warning:
     )
 
 
-def _owners(kernel: Kernel, inodes: list[int]) -> Owners:
+def _owners(kernel: Kernel, netns_inode: int | None, inodes: list[int]) -> Owners:
     if not inodes:
         return Owners()
-    return find_owners(kernel.proc, _netns_inode(kernel), set(inodes))
+    return find_owners(kernel.proc, netns_inode, wanted=set(inodes))
 
 
 def _netns_inode(kernel: Kernel) -> int | None:
@@ -137,13 +182,10 @@ def _other_end(kernel: Kernel, sock: Socket) -> Socket | None:
     """The socket with the same addresses the other way round, if it is in this namespace."""
     if not sock.peer.port or sock.protocol != "tcp":
         return None
-    local, peer = packed_address(sock.local.address), packed_address(sock.peer.address)
-    family = diag.AF_INET if len(local) == 4 else diag.AF_INET6
-    other = find(kernel, family, pack_id((peer, sock.peer.port), (local, sock.local.port)))
-    # Without a cookie the kernel may answer with the listener of that port.
-    if other is None or (other.local, other.peer) != (sock.peer, sock.local):
-        return None
-    return None if other.cookie == sock.cookie else other
+    local, peer = ((packed_address(end.address), end.port) for end in (sock.local, sock.peer))
+    others = connections(kernel, peer, local, ifindex=sock.ifindex)
+    own = (sock.cookie, sock.inode)  # its other end may be itself
+    return next((other for other in others if (other.cookie, other.inode) != own), None)
 
 
 def _subflows(kernel: Kernel, sock: Socket) -> tuple[Socket, ...]:
@@ -160,7 +202,7 @@ def _options(
     kernel: Kernel, sock: Socket, holders: tuple[Holder, ...], missing: list[Missing]
 ) -> tuple[OptionReading, ...] | None:
     if not holders:
-        if sock.state not in _HANDSHAKING:
+        if _is_whole(sock):
             missing.append(
                 Missing(
                     what="socket options",
@@ -183,38 +225,58 @@ def _options(
             )
         )
         return None
-    family = _FAMILIES.get(sock.family, diag.AF_INET)
-    with kernel.fresh_socket(family) as fresh:
-        defaults = read_options(fresh, wanted)
-    return _readings(kernel, readings, defaults)
+    return _readings(kernel, readings, _defaults(kernel, sock, wanted))
+
+
+def _defaults(kernel: Kernel, sock: Socket, wanted: list[SocketOption]) -> Readings:
+    """What a fresh socket of the same family and protocol has."""
+    protocol = diag.IPPROTO_MPTCP if sock.protocol == "mptcp" else diag.IPPROTO_TCP
+    try:
+        with kernel.fresh_socket(_FAMILIES[sock.family], protocol) as fresh:
+            return {option: _read_option(fresh, option) for option in wanted}
+    except OSError:
+        return {}  # MPTCP or IPv6 has been turned off since
 
 
 def _borrow_from_one(
     kernel: Kernel, sock: Socket, holders: tuple[Holder, ...], wanted: list[SocketOption]
 ) -> tuple[Readings, TcptoolError | None]:
-    """Read the options through the first holder that allows it."""
+    """Read the options through the holders that allow it, a slice at a time."""
     refusal: TcptoolError | None = None
+    readings: Readings = {}
     cookie = int(sock.cookie, 16) if sock.cookie else None
     for holder in holders:
         doing = f"borrowing descriptor {holder.fd} of process {holder.process.pid}"
         try:
-            with kernel.borrow(holder.process.pid, holder.fd) as descriptor:
-                check_identity(descriptor, doing, inode=sock.inode, cookie=cookie)
-                return read_options(descriptor, wanted), None
+            while len(readings) < len(wanted):
+                with kernel.borrow(holder.process.pid, holder.fd) as descriptor:
+                    until = kernel.monotonic() + SLICE_S
+                    check_identity(descriptor, doing, inode=sock.inode, cookie=cookie)
+                    left = wanted[len(readings) :]
+                    readings |= _read_slice(kernel, descriptor, left, until)
+            return readings, None
         except TcptoolError as exc:
             refusal = refusal or exc
     return {}, refusal
 
 
-def read_options(descriptor: Descriptor, wanted: list[SocketOption]) -> Readings:
-    """The raw values; decoding waits until the descriptor has been given back."""
+def _read_slice(
+    kernel: Kernel, descriptor: Descriptor, wanted: list[SocketOption], until: float
+) -> Readings:
+    """The raw values of the first options, one at least; decoding waits until it is given back."""
     readings: Readings = {}
     for option in wanted:
-        try:
-            readings[option] = descriptor.getsockopt(option.level, option.number, option.size)
-        except OSError as exc:
-            readings[option] = exc.errno or errno.EIO
+        readings[option] = _read_option(descriptor, option)
+        if kernel.monotonic() >= until:
+            break
     return readings
+
+
+def _read_option(descriptor: Descriptor, option: SocketOption) -> bytes | int:
+    try:
+        return descriptor.getsockopt(option.level, option.number, option.size)
+    except OSError as exc:
+        return exc.errno or errno.EIO
 
 
 def _readings(kernel: Kernel, raw: Readings, raw_defaults: Readings) -> tuple[OptionReading, ...]:
@@ -259,52 +321,89 @@ def watch_socket(
     """Readings every ``interval_s`` until the connection ends, ``count`` is reached or Ctrl-C.
 
     The last item is a ``WatchEnd``.  The descriptor is never touched: readings come from
-    sock_diag by cookie, so the owner cannot notice.
+    sock_diag by cookie, so the owner cannot notice.  Raises NotFound, NotPermitted or
+    Unsupported, before the first reading, for a socket that sock_diag does not list.
     """
-    kernel, first = found.kernel, found.socket
+    sock = found.socket
+    doing = f"following {sock.local} - {sock.peer}"
+    if found.elsewhere:
+        raise NotPermitted(doing, found.elsewhere.why, found.elsewhere.needs)
+    if not sock.packed_id:
+        raise NotFound(
+            doing,
+            "sock_diag does not list an unconnected socket",
+            "Follow it when it listens or has a connection; without --watch it is shown as it is.",
+        )
+    if not _is_listed(sock):
+        raise Unsupported(doing, "sock_diag is not available", _NO_TCP_INFO.needs)
+    return _follow(found, interval_s, count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A ``tcp_info`` and when it was read."""
+
+    at: float
+    info: TcpInfo
+
+
+def _follow(
+    found: Found, interval_s: float, count: int | None
+) -> Generator[Sample | WatchEnd, None, None]:
+    kernel, last = found.kernel, found.socket
+    missing, warnings = tuple(_missing(found)), tuple(_warnings(last))
     start = due = kernel.monotonic()
-    previous, previous_at, samples, reason = first, start, 0, "connection-ended"
-    smallest, largest = None, None
+    samples, reason = 0, "connection-ended"
+    earliest: _Reading | None = None
+    latest: _Reading | None = None
+    rtts_us: list[int] = []  # the smallest and the largest
     try:
-        current: Socket | None = first
-        while current is not None:
-            now = kernel.monotonic()
-            changes = rates(
-                previous.tcp_info if samples else None, current.tcp_info, now - previous_at
-            )
-            samples += 1
-            previous, previous_at = current, now
-            rtt = current.tcp_info.rtt_us if current.tcp_info else None
-            if rtt is not None:
-                smallest = rtt if smallest is None else min(smallest, rtt)
-                largest = rtt if largest is None else max(largest, rtt)
+        current: Socket | None = last
+        while current is not None and not _is_over(current):
+            now = kernel.monotonic() if samples else start
+            reading = _Reading(now, current.tcp_info) if current.tcp_info else None
+            changes = _change(latest, reading)
+            samples, last = samples + 1, current
+            earliest, latest = earliest or reading, reading or latest
+            if reading is not None and reading.info.rtt_us is not None:
+                seen = (*rtts_us, reading.info.rtt_us)
+                rtts_us = [min(seen), max(seen)]
             yield Sample(
                 event="sample",
                 elapsed_s=now - start,
                 socket=current,
                 rates=changes,
                 host=host_facts(kernel),
+                missing=missing,
+                warnings=warnings,
             )
             if samples == count:
                 reason = "count-reached"
                 break
             due = max(due + interval_s, kernel.monotonic())
             kernel.wait(due - kernel.monotonic())
-            current = _again(kernel, previous)
+            current = _again(kernel, last)
     except KeyboardInterrupt:
         reason = "interrupted"
-    elapsed_s = previous_at - start
     yield WatchEnd(
         event="end",
         reason=reason,
         samples=samples,
-        elapsed_s=elapsed_s,
-        total=rates(first.tcp_info, previous.tcp_info, elapsed_s),
-        min_rtt_us=smallest,
-        max_rtt_us=largest,
-        last=previous,
+        elapsed_s=kernel.monotonic() - start,
+        total=_change(earliest, latest),
+        min_rtt_us=rtts_us[0] if rtts_us else None,
+        max_rtt_us=rtts_us[-1] if rtts_us else None,
+        last=last,
         host=host_facts(kernel),
+        missing=missing,
+        warnings=warnings,
     )
+
+
+def _change(before: _Reading | None, after: _Reading | None) -> Rates:
+    if before is None or after is None:
+        return Rates()
+    return rates(before.info, after.info, after.at - before.at)
 
 
 def _again(kernel: Kernel, sock: Socket) -> Socket | None:
@@ -312,8 +411,6 @@ def _again(kernel: Kernel, sock: Socket) -> Socket | None:
 
     A listener of a SO_REUSEPORT group may be out of reach of the exact look-up.
     """
-    if not sock.packed_id:
-        return None
     if sock.protocol == "tcp":
         again = find(kernel, _FAMILIES[sock.family], sock.packed_id)
         if again is not None or sock.state != "listen":

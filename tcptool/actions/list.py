@@ -72,14 +72,14 @@ def list_sockets(kernel: Kernel, query: Query, rendering: Rendering) -> SocketLi
     batches = scan.batches()
     # Ask for the first now: what the kernel refuses is known before anything has been written.
     first = next(batches, [])
-    report = SocketList(host_facts(kernel), columns, chain([first], batches), scan.missing)
-    if query.sort is None and query.limit is None:
-        return report
-    rows: Iterable[tuple[Any, ...]] = (row for batch in report.batches for row in batch)
-    if query.sort:
-        rows = _sorted(rows, largest_first=query.sort[1], limit=query.limit)
-    chosen = islice(rows, query.limit)
-    return SocketList(report.host, columns, _batched(chosen), scan.missing)
+    batches = chain([first], batches)
+    if query.sort is not None or query.limit is not None:
+        rows: Iterable[tuple[Any, ...]] = (row for batch in batches for row in batch)
+        if query.sort:
+            rows = _sorted(rows, largest_first=query.sort[1], limit=query.limit)
+        batches = _batched(islice(rows, query.limit))
+    missing: list[Missing] = []
+    return SocketList(host_facts(kernel), columns, scan.noting(batches, missing), missing)
 
 
 def group_sockets(kernel: Kernel, query: Query, by: str) -> GroupList:
@@ -93,7 +93,7 @@ def group_sockets(kernel: Kernel, query: Query, by: str) -> GroupList:
             members.setdefault(row[0], []).append(row[1:])
     groups = [_group(key, rows) for key, rows in members.items()]
     groups.sort(key=lambda group: (-group.sockets, str(group.group)))
-    return GroupList(host_facts(kernel), by, tuple(groups[: query.limit]), scan.missing, [])
+    return GroupList(host_facts(kernel), by, tuple(groups[: query.limit]), scan.missing(), [])
 
 
 def _group(key: Any, rows: list[tuple[Any, ...]]) -> Group:
@@ -136,7 +136,6 @@ class _Scan:
     ) -> None:
         kernel_part = compile_for_kernel(query.where)
         used = [*columns, *keys, *columns_in(query.where)]
-        self.missing: list[Missing] = []
         self._owners = owners_for(kernel, used)
         self._projection = Projection(
             columns,
@@ -160,7 +159,18 @@ class _Scan:
             rows = self._projection.rows(part.datagram, part.protocol)
             if rows:
                 yield rows
-        self.missing += [*self._dump.missing, *self._owners.missing()]
+
+    def missing(self) -> list[Missing]:
+        """What the rows so far lacked."""
+        unseen = self._owners.missing() if self._projection.unowned else []
+        return [*self._dump.missing, *unseen]
+
+    def noting(
+        self, batches: Iterator[list[tuple[Any, ...]]], missing: list[Missing]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The batches, and after the last one what they lacked, also if a limit cut them short."""
+        yield from batches
+        missing += self.missing()
 
 
 def owners_for(kernel: Kernel, columns: Iterable[Column]) -> Owners:
@@ -173,7 +183,8 @@ def owners_for(kernel: Kernel, columns: Iterable[Column]) -> Owners:
 def lookups_for(kernel: Kernel, columns: Iterable[Column], owners: Owners) -> Lookups:
     """What the columns need beyond the kernel's messages."""
     wants_cgroups = any(isinstance(column.source, Cgroup) for column in columns)
-    return Lookups(owners.holders, cgroup_paths(kernel.proc) if wants_cgroups else {})
+    cgroups = cgroup_paths(kernel.proc) if wants_cgroups else {}
+    return Lookups(owners.holders, cgroups, complete=not owners.unreadable)
 
 
 def _sorted(

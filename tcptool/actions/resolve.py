@@ -16,17 +16,25 @@ from typing import Final
 from tcptool.actions.list import lookups_for, owners_for
 from tcptool.catalog import diag
 from tcptool.catalog.columns import COLUMNS
-from tcptool.decode.address import V4_MAPPED, address_text, packed_address
+from tcptool.decode.address import address_text, packed_address
 from tcptool.decode.diag_request import cookie_text, pack_id
 from tcptool.decode.inet_diag import decode_socket
 from tcptool.decode.netlink import messages
-from tcptool.decode.proc import socket_inode
+from tcptool.decode.proc import parse_thread_group, socket_inode
 from tcptool.decode.projection import RAW, Projection, columns_in
 from tcptool.decode.tcp_info import decode_tcp_info, unknown_tail
-from tcptool.errors import NotFound, NotPermitted, UsageError, from_oserror
+from tcptool.errors import (
+    NotFound,
+    NotPermitted,
+    TcptoolError,
+    Unsupported,
+    UsageError,
+    from_oserror,
+)
 from tcptool.linux.borrow import (
     SO_COOKIE,
     SO_DOMAIN,
+    SO_NETNS_COOKIE,
     SOL_SOCKET,
     Descriptor,
     NotTcp,
@@ -38,7 +46,8 @@ from tcptool.linux.lookup import find
 from tcptool.linux.owners import socket_descriptors
 from tcptool.linux.sock_diag import Dump
 from tcptool.model import target as targets
-from tcptool.model.filter import Compare, Filter, Or
+from tcptool.model.filter import And, Compare, Filter, Host, Or
+from tcptool.model.report import Missing
 from tcptool.model.sock import Endpoint, Socket
 from tcptool.sansio.filter_bytecode import compile_for_kernel
 
@@ -51,11 +60,16 @@ MOST_CANDIDATES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A socket, the kernel view of its network namespace, and how it was named."""
+    """A socket, the kernel view of its network namespace, and how it was named.
+
+    ``elsewhere`` says why the socket's namespace could not be entered; ``kernel`` is then that
+    of its process, and knows nothing about the socket.
+    """
 
     kernel: Kernel
     socket: Socket
     descriptor: tuple[int, int] | None = None
+    elsewhere: Missing | None = None
 
 
 class Ambiguous(UsageError):
@@ -178,7 +192,16 @@ def _kernel_of(kernel: Kernel, pid: int) -> Kernel:
     return kernel.inside(str(pid)) if elsewhere else kernel
 
 
+def _leader(kernel: Kernel, pid: int) -> int:
+    """The process that a thread id belongs to: pidfd_open(2) takes no other threads."""
+    try:
+        return parse_thread_group(kernel.proc.read(f"{pid}/status")) or pid
+    except OSError:
+        return pid  # the look-up will tell
+
+
 def _by_process(kernel: Kernel, pid: int) -> list[Found]:
+    pid = _leader(kernel, pid)
     doing = f"looking for the TCP sockets of process {pid}"
     try:
         descriptors = {inode: fd for fd, inode in socket_descriptors(kernel.proc, pid)}
@@ -194,6 +217,7 @@ def _by_process(kernel: Kernel, pid: int) -> list[Found]:
 
 
 def _by_descriptor(kernel: Kernel, pid: int, fd: int) -> Found:
+    pid = _leader(kernel, pid)
     doing = f"looking at descriptor {fd} of process {pid}"
     try:
         link = kernel.proc.link(pid, fd)
@@ -207,20 +231,60 @@ def _by_descriptor(kernel: Kernel, pid: int, fd: int) -> Found:
             f"`tcptool inspect {pid}` lists the TCP sockets of the process.",
         )
     there = _kernel_of(kernel, pid)
+    home = _netns_cookie_of(there)
+    netns: int | OSError | None = None
     try:
         with kernel.borrow(pid, fd) as descriptor:
             identity = _identify(descriptor, doing, inode)
+            if identity.netns_cookie != home:
+                netns = _netns_of(descriptor)
     except NotPermitted:
         found = _by_inodes(there, [inode])
         if not found:
             raise NotFound(
                 doing,
-                "it is no TCP socket, or an unconnected one",
+                "it is no TCP socket, or an unconnected one, or one of another network namespace",
                 "tcptool list shows the TCP sockets of this network namespace.",
             ) from None
         return Found(there, found[0], (pid, fd))
-    sock = identity.find(there)
-    return Found(there, sock or identity.unlisted(), (pid, fd))
+    if netns is None:
+        return Found(there, identity.find(there) or identity.unlisted(), (pid, fd))
+    try:
+        if isinstance(netns, OSError):
+            raise from_oserror("opening the socket's network namespace", netns) from netns
+        beyond = kernel.inside_netns(netns)
+        return Found(beyond, identity.find(beyond) or identity.unlisted(), (pid, fd))
+    except (NotPermitted, Unsupported) as exc:
+        return Found(there, identity.unlisted(), (pid, fd), elsewhere=_elsewhere(exc))
+
+
+def _elsewhere(refusal: TcptoolError) -> Missing:
+    return Missing(
+        what="the socket's row in sock_diag",
+        why="the socket lives in another network namespace than its process, which cannot be "
+        f"entered: {refusal.why}",
+        needs="CAP_NET_ADMIN and CAP_SYS_ADMIN in that namespace (run with sudo)",
+    )
+
+
+def _netns_cookie_of(kernel: Kernel) -> int | None:
+    """What every socket of this network namespace has as its SO_NETNS_COOKIE."""
+    with kernel.fresh_socket(diag.AF_INET) as fresh:
+        return _netns_cookie(fresh)
+
+
+def _netns_cookie(descriptor: Descriptor) -> int | None:
+    try:
+        return int.from_bytes(descriptor.getsockopt(SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+    except OSError:
+        return None  # before Linux 5.14
+
+
+def _netns_of(descriptor: Descriptor) -> int | OSError:
+    try:
+        return descriptor.netns()
+    except OSError as exc:
+        return exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +296,9 @@ class _Identity:
     inode: int
     cookie: int
     packed_id: bytes
+    netns_cookie: int | None
     local: tuple[int, bytes, int]
+    peer: tuple[int, bytes, int]
     tcp_info: bytes
 
     def find(self, kernel: Kernel) -> Socket | None:
@@ -248,15 +314,14 @@ class _Identity:
         return next(iter(_by_inodes(kernel, [self.inode])), None)
 
     def unlisted(self) -> Socket:
-        """A record for a socket that sock_diag does not list, as a fresh or unbound one."""
+        """A record for a socket that sock_diag does not list, as a fresh or a closed one."""
         info = decode_tcp_info(self.tcp_info) if self.tcp_info else None
-        family, address, port = self.local
         return Socket(
             protocol="mptcp" if self.protocol == diag.IPPROTO_MPTCP else "tcp",
-            family="ipv6" if family == diag.AF_INET6 else "ipv4",
+            family="ipv6" if self.family == diag.AF_INET6 else "ipv4",
             state=(info.state if info else None) or "close",
-            local=Endpoint(address_text(family, address.ljust(16, b"\0")), port),
-            peer=Endpoint("::" if family == diag.AF_INET6 else "0.0.0.0", 0),
+            local=_endpoint(*self.local),
+            peer=_endpoint(*self.peer),
             cookie=cookie_text(self.cookie),
             inode=self.inode,
             uid=None,
@@ -272,6 +337,10 @@ class _Identity:
             tcp_info_bytes=len(self.tcp_info) if self.tcp_info else None,
             tcp_info_unknown=unknown_tail(self.tcp_info),
         )
+
+
+def _endpoint(family: int, address: bytes, port: int) -> Endpoint:
+    return Endpoint(address_text(family, address.ljust(16, b"\0")), port)
 
 
 def _identify(descriptor: Descriptor, doing: str, inode: int) -> _Identity:
@@ -294,22 +363,39 @@ def _identify(descriptor: Descriptor, doing: str, inode: int) -> _Identity:
         peer = (family, bytes(len(local[1])), 0)
     info = descriptor.getsockopt(IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES)
     packed_id = pack_id(local[1:], peer[1:], ifindex=ifindex, cookie=cookie)
-    return _Identity(protocol, family, inode, cookie, packed_id, local, info)
+    netns_cookie = _netns_cookie(descriptor)
+    return _Identity(protocol, family, inode, cookie, packed_id, netns_cookie, local, peer, info)
 
 
 def _by_addresses(kernel: Kernel, wanted: targets.FourTuple) -> list[Found]:
     """The connection with these two ends, named from our end."""
     local = (wanted.local_address, wanted.local_port)
     peer = (wanted.peer_address, wanted.peer_port)
+    return [Found(kernel, sock) for sock in connections(kernel, local, peer)]
+
+
+def connections(
+    kernel: Kernel, local: tuple[bytes, int], peer: tuple[bytes, int], *, ifindex: int = 0
+) -> list[Socket]:
+    """The TCP sockets with these two ends: packed address and port of each.
+
+    The exact look-up misses sockets that are bound to another interface than ``ifindex``,
+    link-local ones among them, and knows nothing where sock_diag is missing: then a dump is
+    asked.  Two sockets may have the same ends only on different interfaces.
+    """
     family = diag.AF_INET if len(local[0]) == 4 else diag.AF_INET6
-    sock = find(kernel, family, pack_id(local, peer))
+    ends = (_unmapped(local), _unmapped(peer))
+    sock = find(kernel, family, pack_id(local, peer, ifindex=ifindex))
     # Without a cookie the kernel may answer with the listener of that port: compare.
-    if sock is not None and (_packed(sock.local), _packed(sock.peer)) == (
-        _unmapped(local),
-        _unmapped(peer),
-    ):
-        return [Found(kernel, sock)]
-    return []
+    if sock is not None and (_packed(sock.local), _packed(sock.peer)) == ends:
+        return [sock]
+    both = And(
+        tuple(
+            Host(side, address, 8 * len(address), port)
+            for side, (address, port) in zip(("local", "peer"), ends, strict=True)
+        )
+    )
+    return [sock for sock in matching(kernel, both) if sock.protocol == "tcp"]
 
 
 def _packed(end: Endpoint) -> tuple[bytes, int]:
@@ -318,7 +404,7 @@ def _packed(end: Endpoint) -> tuple[bytes, int]:
 
 def _unmapped(end: tuple[bytes, int]) -> tuple[bytes, int]:
     packed, port = end
-    return (packed[12:] if packed.startswith(V4_MAPPED) else packed), port
+    return (packed[12:] if packed.startswith(diag.V4_MAPPED) else packed), port
 
 
 def _process_error(kernel: Kernel, doing: str, pid: int, exc: OSError) -> Exception:

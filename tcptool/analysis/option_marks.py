@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcptool.catalog.options import OptionValue, ReadBack, SocketOption, When
+from tcptool.catalog.options import OptionValue, SocketOption, When
 
 CHANGED: Final = "changed"
 PINNED: Final = "pinned"
@@ -21,9 +21,6 @@ BUFFERS: Final = {
     "SO_RCVBUF": ("receive", "core/rmem_max"),
 }
 """Buffer options: their word in SO_BUF_LOCK, and the sysctl that limits setting them."""
-
-# Their values differ on every connection without anybody having set them.
-_OF_THE_CONNECTION: Final = frozenset({ReadBack.MOVING, ReadBack.FADING, ReadBack.NOTHING})
 
 
 def marks(
@@ -47,6 +44,6 @@ def marks(
             return ()
         at_limit = limit_bytes is not None and value == 2 * limit_bytes
         return (PINNED, CLAMPED) if at_limit else (PINNED,)
-    if default is None or option.reads_back in _OF_THE_CONNECTION or option.when is When.FIXED:
+    if default is None or option.tuned_by_kernel or option.when is When.FIXED:
         return ()
     return (CHANGED,) if value != default else ()

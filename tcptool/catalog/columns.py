@@ -13,10 +13,20 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from tcptool.catalog import derived, diag
+from tcptool.catalog.diag import PROTOCOLS
 from tcptool.catalog.registry import members
 from tcptool.catalog.states import FAMILIES, SHUTDOWNS, TCP_STATES, TIMERS, Meaning
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.units import Unit
+
+NUMBER: Final = "number"
+ID: Final = "id"
+"""A number that names something: shown as it is, never grouped or scaled."""
+TEXT: Final = "text"
+WORD: Final = "word"
+ADDRESS: Final = "address"
+COOKIE: Final = "cookie"
+HOLDERS: Final = "holders"
 
 # Tuples, not dataclasses: seven of those would cost 4 ms at every start.
 
@@ -62,11 +72,15 @@ class Holder(NamedTuple):
     part: str
 
 
+class Protocol:
+    """TCP or MPTCP: known from the request that was answered."""
+
+
 class Cgroup:
     """The path of the socket's control group; looked up by its id."""
 
 
-Source = Header | Info | Attribute | Derived | Endpoint | Holder | Cgroup
+Source = Header | Info | Attribute | Derived | Endpoint | Holder | Cgroup | Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +92,11 @@ class Column:
     doc: str
     title: str = ""
     unit: Unit = Unit.COUNT
-    kind: str = "number"
+    kind: str = NUMBER
     words: dict[int, Meaning] | None = None
     flags: dict[int, Meaning] | None = None
     aliases: tuple[str, ...] = ()
     width: int = 8
-
-
-TEXT: Final = "text"
-WORD: Final = "word"
-ADDRESS: Final = "address"
-COOKIE: Final = "cookie"
-HOLDERS: Final = "holders"
 
 
 def _skmem(index: int, name: str, doc: str, unit: Unit = Unit.BYTES) -> Column:
@@ -116,6 +123,14 @@ _IDENTITY: Final = (
         width=11,
     ),
     Column(
+        name="protocol",
+        source=Protocol(),
+        kind=WORD,
+        words=PROTOCOLS,
+        width=5,
+        doc="tcp, or mptcp: a connection whose subflows are TCP sockets with the same inode",
+    ),
+    Column(
         name="family",
         source=Header("family"),
         kind=WORD,
@@ -130,12 +145,24 @@ _IDENTITY: Final = (
         kind=ADDRESS,
         width=15,
     ),
-    Column(name="local_port", source=Header("sport"), doc="our port", width=5, aliases=("lport",)),
+    Column(
+        name="local_port",
+        kind=ID,
+        source=Header("sport"),
+        doc="our port",
+        width=5,
+        aliases=("lport",),
+    ),
     Column(
         name="peer_address", source=Header("dst"), doc="the peer's address", kind=ADDRESS, width=15
     ),
     Column(
-        name="peer_port", source=Header("dport"), doc="the peer's port", width=5, aliases=("rport",)
+        name="peer_port",
+        kind=ID,
+        source=Header("dport"),
+        doc="the peer's port",
+        width=5,
+        aliases=("rport",),
     ),
     Column(
         name="local",
@@ -159,8 +186,16 @@ _IDENTITY: Final = (
         aliases=("comm",),
         doc="name of the process that holds the socket (the first, where several do)",
     ),
-    Column(name="pid", source=Holder("pid"), doc="process id of the first holder", width=7),
-    Column(name="fd", source=Holder("fd"), doc="descriptor number in the first holder", width=4),
+    Column(
+        name="pid", kind=ID, source=Holder("pid"), doc="process id of the first holder", width=7
+    ),
+    Column(
+        name="fd",
+        kind=ID,
+        source=Holder("fd"),
+        doc="descriptor number in the first holder",
+        width=4,
+    ),
     Column(
         name="holders",
         source=Holder("holders"),
@@ -168,12 +203,15 @@ _IDENTITY: Final = (
         width=16,
         doc="every pid:fd that holds the socket",
     ),
-    Column(name="uid", source=Header("uid"), doc="user id of the socket's creator", width=5),
+    Column(
+        name="uid", kind=ID, source=Header("uid"), doc="user id of the socket's creator", width=5
+    ),
     Column(
         name="inode",
+        kind=ID,
         source=Header("inode"),
         width=8,
-        doc="inode of the socket: 0 in an accept queue, in TIME_WAIT and when no process holds it",
+        doc="inode of the socket: 0 in an accept queue and when no process holds it",
     ),
     Column(
         name="cookie",
@@ -184,6 +222,7 @@ _IDENTITY: Final = (
     ),
     Column(
         name="ifindex",
+        kind=ID,
         source=Header("ifindex"),
         doc="interface that the socket is bound to, 0 for none",
         width=3,
@@ -191,6 +230,7 @@ _IDENTITY: Final = (
     ),
     Column(
         name="cgroup_id",
+        kind=ID,
         source=Attribute(diag.ATTR_CGROUP_ID, 0, "Q"),
         doc="id of the control group",
         width=8,
@@ -198,6 +238,7 @@ _IDENTITY: Final = (
     Column(name="cgroup", source=Cgroup(), doc="control group of the socket", kind=TEXT, width=24),
     Column(
         name="mark",
+        kind=ID,
         source=Attribute(diag.ATTR_MARK, 0, "I"),
         aliases=("fwmark",),
         doc="SO_MARK; shown to CAP_NET_ADMIN only",
@@ -278,9 +319,12 @@ _CONGESTION: Final = (
         aliases=("cong", "cc"),
         width=6,
     ),
-    Column(name="tos", source=Attribute(diag.ATTR_TOS, diag.EXT_TOS, "B"), doc="IP_TOS byte"),
+    Column(
+        name="tos", kind=ID, source=Attribute(diag.ATTR_TOS, diag.EXT_TOS, "B"), doc="IP_TOS byte"
+    ),
     Column(
         name="tclass",
+        kind=ID,
         source=Attribute(diag.ATTR_TCLASS, diag.EXT_TCLASS, "B"),
         doc="IPV6_TCLASS byte",
     ),
@@ -324,7 +368,7 @@ def _info_columns() -> tuple[Column, ...]:
             source=Info(name),
             doc=about.doc,
             unit=about.unit,
-            kind=WORD if about.words or about.flags else TEXT if about.hexadecimal else "number",
+            kind=WORD if about.words or about.flags else TEXT if about.hexadecimal else NUMBER,
             words=about.words,
             flags=about.flags,
             aliases=(about.name, about.name.removeprefix("tcpi_")),
@@ -345,6 +389,7 @@ INPUTS: Final = COLUMNS | {column.name: column for column in _HIDDEN}
 
 TEXT_COLUMNS: Final = (
     "state",
+    "protocol",
     "receive_queue_bytes",
     "send_queue_bytes",
     "local",
@@ -360,6 +405,7 @@ TEXT_COLUMNS: Final = (
 
 JSON_COLUMNS: Final = (
     "state",
+    "protocol",
     "family",
     "local_address",
     "local_port",
@@ -414,10 +460,7 @@ def column_names() -> dict[str, str]:
     return spellings
 
 
-def title(column: Column, *, with_unit: bool) -> str:
-    """The heading of a column: its name, or its title where values carry their own unit."""
-    if with_unit:
-        return column.name
-    return column.title or column.name.removesuffix(
-        "_" + column.unit if column.unit else ""
-    ).replace("_", " ")
+def title(column: Column) -> str:
+    """The heading of a column whose values carry their own unit."""
+    bare = column.name.removesuffix(f"_{column.unit}") if column.unit else column.name
+    return column.title or bare.replace("_", " ")

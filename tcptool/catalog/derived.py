@@ -14,6 +14,10 @@ LIMIT_SHARE: Final = 0.3
 """Share of the busy time from which a limit is named: bbr shows a receiver-bound sender as
 30-50 % (measured on Linux 6.18 over two dozen paths)."""
 
+UNKNOWN_BACKLOG: Final = 0xFFFF_FFFF
+"""What a listener of /proc/net, which does not tell its backlog, has in the place of it.  The
+kernel's own is at most net.core.somaxconn, an int."""
+
 
 def receive_queue_bytes(state: int, rqueue: int) -> int | None:
     """Bytes that arrived and that the application has not read yet."""
@@ -32,7 +36,7 @@ def accept_queue(state: int, rqueue: int) -> int | None:
 
 def backlog(state: int, wqueue: int) -> int | None:
     """Most connections of a listener that may wait for accept(); above it they are dropped."""
-    return wqueue if state == LISTEN else None
+    return wqueue if state == LISTEN and wqueue != UNKNOWN_BACKLOG else None
 
 
 def retrans_percent(sent_bytes: int | None, retrans_bytes: int | None) -> float | None:

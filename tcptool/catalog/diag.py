@@ -7,18 +7,27 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tcptool.catalog.states import Meaning
+
 NETLINK_SOCK_DIAG: Final = 4
 SOCK_DIAG_BY_FAMILY: Final = 20
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
 NLM_F_REQUEST: Final = 0x1
-NLM_F_ACK: Final = 0x4
 NLM_F_DUMP: Final = 0x300
 
 AF_INET: Final = 2
 AF_INET6: Final = 10
 IPPROTO_TCP: Final = 6
 IPPROTO_MPTCP: Final = 262
+
+PROTOCOLS: Final = {
+    IPPROTO_TCP: Meaning("tcp", "IPPROTO_TCP"),
+    IPPROTO_MPTCP: Meaning("mptcp", "IPPROTO_MPTCP: one connection over several paths"),
+}
+
+V4_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""``::ffff:0:0/96`` (RFC 4291, 2.5.5.2): IPv4 through an IPv6 socket."""
 
 NO_COOKIE: Final = 0xFFFF_FFFF_FFFF_FFFF
 """INET_DIAG_NOCOOKIE twice: "any socket with these addresses"."""

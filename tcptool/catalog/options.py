@@ -165,9 +165,11 @@ class SocketOption:
     in words what the two numbers cannot.  ``default`` is the decoded value of a fresh
     socket, or ``default_sysctl`` names the sysctl that it equals (``[1]``: the second
     number in it); neither means that it depends on the socket or the host.  ``inherited``:
-    a connection accepted later starts with the listener's value.  ``words`` names
-    enumerated values, flag bits and sentinels.  ``eq=False``: entries are compared by
-    identity, there is one of each.
+    a connection accepted later starts with the listener's value.  ``tuned_by_kernel``: on a
+    bound or connected socket it reads something else than on a fresh one though nobody has
+    set it, so the difference says nothing about the owner.  ``words`` names enumerated
+    values, flag bits and sentinels.  ``eq=False``: entries are compared by identity, there
+    is one of each.
     """
 
     name: str
@@ -195,6 +197,7 @@ class SocketOption:
     since: str = ""
     pitfall: str = ""
     mptcp: Mptcp = Mptcp.UNKNOWN
+    tuned_by_kernel: bool = False
     words: dict[int, Meaning] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -888,6 +891,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.WARN,
         mptcp=Mptcp.OK,
         since="3.19",
+        tuned_by_kernel=True,
         doc="The processor that handled the last received packet; set on listeners that share a "
         "port, it picks the listener by processor.",
         pitfall="A connection reads where the last packet was handled, not what was set. Numbers "
@@ -1321,6 +1325,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.MOVING,
         risk=Risk.WARN,
         mptcp=Mptcp.OK,
+        tuned_by_kernel=True,
         doc="Upper limit of the segment size; on a connection it reads the size in use.",
         pitfall="On a connection it is accepted and changes nothing. It reads the current segment "
         "size there, not what was set, so writing back what was read may be EINVAL (32768 on "
@@ -1458,6 +1463,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.WARN,
         mptcp=Mptcp.MISSING,
         since="2.4",
+        tuned_by_kernel=True,
         doc="Upper limit of the window that is advertised to the peer; 0: none yet.",
         pitfall="Automatic tuning moves the value. The window cannot exceed 65535 shifted by the "
         "window scale of the handshake, whatever is set. A small value throttles the peer.",
@@ -1494,6 +1500,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.SAFE,
         mptcp=Mptcp.MISSING,
         since="2.4.4",
+        tuned_by_kernel=True,
         doc="Acknowledges at once instead of waiting for data to go along; true means that the "
         "connection is not in interactive (ping-pong) mode.",
         pitfall="Not permanent: the kernel clears it at the program's next answer, so it helps one "
@@ -1675,6 +1682,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.REFUSE,
         mptcp=Mptcp.MISSING,
         since="3.9",
+        tuned_by_kernel=True,
         doc="The clock that the socket's timestamps show now, in ms (or µs where negotiated).",
         pitfall="A clock: it differs at each reading. Settable in repair mode only, else EPERM.",
         source="net/ipv4/tcp.c",
@@ -2249,6 +2257,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.MOVING,
         risk=Risk.SAFE,
         mptcp=Mptcp.REFUSED,
+        tuned_by_kernel=True,
         doc="How many routers an IPv6 packet may pass.",
         pitfall="Never set, it reads what the route says once connected.",
         source="ipv6(7)",
@@ -2282,6 +2291,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.MOVING,
         risk=Risk.WARN,
         mptcp=Mptcp.REFUSED,
+        tuned_by_kernel=True,
         doc="Reads the path MTU; setting it limits the fragments of this socket.",
         pitfall="What is set is not what is read. ENOTCONN unless connected.",
         source="ipv6(7)",
@@ -2311,6 +2321,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.WARN,
         mptcp=Mptcp.OK,
         since="2.6",
+        tuned_by_kernel=True,
         doc="Keeps an IPv6 listener from taking IPv4 connections too.",
         pitfall="EINVAL after bind(). Binding to a specific IPv6 address turns it on by itself.",
         source="ipv6(7)",

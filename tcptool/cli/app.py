@@ -5,10 +5,9 @@ Commands are loaded when they are run: `--help` and a typing error import none o
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import os
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tcptool import __version__
 from tcptool.cli.session import Session
-from tcptool.errors import ExitCode, TcptoolError
+from tcptool.errors import ExitCode, UsageError
 
 
 class Spec(NamedTuple):
@@ -97,7 +96,7 @@ class LazyCommand(TyperCommand):
 
 
 class Root(TyperGroup):
-    """The group of all commands; turns errors into one message and an exit status."""
+    """The group of all commands; see ``_ending`` for what becomes of their errors."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -106,63 +105,41 @@ class Root(TyperGroup):
         for alias, name in ALIASES.items():
             self.add_command(LazyCommand(alias, COMMANDS[name], hidden=True))
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """Begin the invocation; ``obj``, if it is given, is the kernel to ask."""
+        session = Session(kernel=extra.pop("obj", None), json="--json" in args)
+        with _ending(session):
+            return super().make_context(info_name, args, parent, obj=session, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; see ``_exit_status`` for what becomes of its errors."""
-        ctx.obj = session = ctx.obj if isinstance(ctx.obj, Session) else Session(kernel=ctx.obj)
-        try:
+        """Run the command."""
+        with _ending(ctx.obj):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except (typer.Exit, typer.Abort, typer.TyperException):
-            raise
-        except BaseException as exc:
-            if isinstance(exc, SystemExit | GeneratorExit):
-                raise
-            raise typer.Exit(_exit_status(exc, session)) from exc
 
 
-def _exit_status(exc: BaseException, session: Session) -> int:
-    """Say what went wrong, once, on stderr, and choose the status."""
-    if session.debug:
-        traceback.print_exception(exc)
-    if isinstance(exc, TcptoolError):
-        for line in session.error_lines(exc):
-            print(line, file=sys.stderr)
-        return exc.exit_code
-    if isinstance(exc, BrokenPipeError):
-        _silence_stdout()
-        return ExitCode.STDOUT_CLOSED
-    if isinstance(exc, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    if isinstance(exc, OSError):
-        error = TcptoolError("running the command", str(exc))
-        _silence_stdout()
-        return _exit_status(error, session)
-    for line in session.error_lines(_Bug(exc)):
-        print(line, file=sys.stderr)
-    return ExitCode.BUG
-
-
-class _Bug(TcptoolError):
-    code = "bug"
-    exit_code = ExitCode.BUG
-
-    def __init__(self, exc: BaseException) -> None:
-        super().__init__(
-            "internal error",
-            f"{type(exc).__name__}: {exc}",
-            "This is a bug in tcptool; --debug shows where. Please report it.",
-        )
-
-
-def _silence_stdout() -> None:
-    """Let the interpreter's last flush go nowhere instead of failing again."""
+@contextlib.contextmanager
+def _ending(session: Session) -> Iterator[None]:
+    """Turn what ends a command early into one message and an exit status."""
     try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError):
-        return
+        yield
+    except (typer.Exit, typer.Abort, SystemExit, GeneratorExit):
+        raise
+    except typer.TyperException as exc:
+        if not session.json:
+            raise  # typer shows it with the usage
+        error = UsageError("reading the command line", exc.format_message(), _where_to_look(exc))
+        raise typer.Exit(session.exit_status(error)) from exc
+    except BaseException as exc:
+        raise typer.Exit(session.exit_status(exc)) from exc
+
+
+def _where_to_look(exc: typer.TyperException) -> str:
+    ctx = getattr(exc, "ctx", None)
+    return f"Try '{ctx.command_path} --help'." if ctx else ""
 
 
 app = typer.Typer(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +15,7 @@ from tcptool.actions.resolve import resolve_one
 from tcptool.cli.options import Color, ColorMode, Debug, Json, Netns, Quiet, duration_s
 from tcptool.cli.reading import read_target
 from tcptool.cli.session import Session
+from tcptool.errors import UsageError
 
 if TYPE_CHECKING:
     from tcptool.actions.resolve import Found
@@ -54,12 +58,32 @@ def inspect_command(
     millisecond to read its options; following it with --watch never touches it.
     """
     session = Session.of(ctx, json=json, color=color, quiet=quiet, debug=debug)
-    pace_s = duration_s(interval)
+    _refuse_ignored(ctx)
+    pace_s = duration_s("--interval", interval)
     found = resolve_one(session.open_kernel(netns), read_target(target))
     if watch:
         _follow(session, found, pace_s, count)
     else:
         _show(session, found, explain=explain)
+
+
+_IGNORED: Final = (
+    ("interval", "without", "watch"),
+    ("count", "without", "watch"),
+    ("explain", "with", "watch"),
+    ("explain", "with", "json"),
+)
+"""Options that have no effect without, or with, another."""
+
+
+def _refuse_ignored(ctx: typer.Context) -> None:
+    def given(name: str) -> bool:
+        source = ctx.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    for option, how, other in _IGNORED:
+        if given(option) and given(other) == (how == "with"):
+            raise UsageError(f"using --{option} {how} --{other}", "it would have no effect")
 
 
 def _show(session: Session, found: Found, *, explain: bool) -> None:
@@ -75,15 +99,42 @@ def _show(session: Session, found: Found, *, explain: bool) -> None:
 def _follow(session: Session, found: Found, pace_s: float, count: int | None) -> None:
     if session.json:
         from tcptool.views.json import inspect as view
-    elif session.on_terminal():
+    elif session.on_screen():
         from tcptool.views.terminal import watch as view  # type: ignore[no-redef]
     else:
         from tcptool.views.text import inspect as view  # type: ignore[no-redef]
     events = watch_socket(found, interval_s=pace_s, count=count)
+    with _ended_by_signals():
+        try:
+            view.write_watch(events, sys.stdout, session.look())
+        except KeyboardInterrupt:  # it came while a view was writing: ask for the end now
+            view.write_end(events.throw(KeyboardInterrupt), sys.stdout, session.look())
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end it as Ctrl-C does, with the summary, and kill only then.
+
+    So the screen is given back, `timeout 60 tcptool inspect ... --watch` tells what it saw, and
+    whoever sent the signal sees that it was obeyed: a shell shows the status 128 + its number.
+    """
+    received: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
     try:
-        view.write_watch(events, sys.stdout, session.look())
-    except KeyboardInterrupt:  # it came while a view was writing: ask for the end now
-        view.write_end(events.throw(KeyboardInterrupt), sys.stdout, session.look())
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for last in received[-1:]:
+            signal.raise_signal(last)
 
 
 EPILOG = """Examples:

@@ -72,6 +72,12 @@ def list_command(
     one line, values are in the unit that the heading names and nothing is cut off.
     """
     session = Session.of(ctx, json=json, color=color, quiet=quiet, debug=debug)
+    if by is not None and (columns or sort or reverse or no_owners):
+        raise UsageError(
+            "grouping with --by",
+            "--columns, --sort and --no-owners are for rows of sockets",
+            "Leave them out; the groups come largest first.",
+        )
     shown = _columns(columns, json=json, owners=not no_owners)
     query = Query(
         columns=shown,
@@ -94,7 +100,9 @@ def _columns(wanted: str | None, *, json: bool, owners: bool) -> tuple[str, ...]
         return default
     if wanted == "all":
         return tuple(name for name in COLUMNS if owners or name not in OWNER_COLUMNS)
-    words = [word.strip() for word in wanted.split(",") if word.strip()]
+    words = [word.strip() for word in wanted.split(",") if word.strip("+ ")]
+    if not words:
+        raise UsageError("choosing columns", "none was named", "Name some, or leave --columns out.")
     added = wanted.startswith("+")
     names = [column_name(word.removeprefix("+")) for word in words]
     return tuple(dict.fromkeys([*default, *names] if added else names))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tcptool.units import parse_duration_us
+from tcptool.errors import UsageError
+from tcptool.units import Unit, parse_value
 
 
 class Color(enum.StrEnum):
@@ -36,14 +37,12 @@ Quiet = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", metavar="")]
 
 
-def duration_s(text: str) -> float:
-    """Seconds from ``200ms`` or ``2s``, for an option's parser."""
+def duration_s(option: str, text: str) -> float:
+    """Seconds from the ``200ms`` or ``2s`` that an option was given; a bare number is seconds."""
     try:
-        seconds = (
-            parse_duration_us(text if not text.replace(".", "").isdecimal() else f"{text}s") / 1e6
-        )
+        seconds = parse_value(text, Unit.SECONDS)
     except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from exc
+        raise UsageError(f"reading {option}", str(exc)) from exc
     if not 0.01 <= seconds <= 86_400:
-        raise typer.BadParameter(f"{text!r} is not between 10ms and 24h")
+        raise UsageError(f"reading {option}", f"{text!r} is not between 10ms and 24h")
     return seconds

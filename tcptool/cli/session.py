@@ -1,19 +1,23 @@
-"""What one invocation of tcptool carries around: the kernel, and how to speak to the user."""
+"""What one invocation of tcptool carries around: the kernel, and how to speak to the user.
+
+Loads nothing that takes time: when something fails, this may be all that is needed.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
-from tcptool.errors import TcptoolError
+from tcptool.errors import ExitCode, TcptoolError, UsageError
 
 if TYPE_CHECKING:
+    import typer
+
     from tcptool.linux.kernel import Kernel
     from tcptool.model.report import Missing, Warning
     from tcptool.views.look import Look
@@ -48,8 +52,10 @@ class Session:
         """The kernel to ask, in the network namespace that was named."""
         from tcptool.linux.kernel import LiveKernel
 
+        if netns == "":
+            raise UsageError("reading --netns ''", "it is empty", "Give a name, a PID or a path.")
         kernel = self.kernel or LiveKernel()
-        return kernel.inside(netns) if netns else kernel
+        return kernel if netns is None else kernel.inside(netns)
 
     def use_color(self) -> bool:
         """Whether to write colour to stdout."""
@@ -71,6 +77,26 @@ class Session:
     def on_terminal(self) -> bool:
         """Whether a person reads stdout."""
         return sys.stdout.isatty() and not self.json
+
+    def on_screen(self) -> bool:
+        """Whether that person's terminal can be drawn on; rich calls the same ones dumb."""
+        return self.on_terminal() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+    def exit_status(self, exc: BaseException) -> int:
+        """Say what went wrong, once, on stderr, and choose the status."""
+        if self.debug:
+            traceback.print_exception(exc)
+        if isinstance(exc, KeyboardInterrupt):
+            return ExitCode.INTERRUPTED
+        if isinstance(exc, OSError):
+            _silence_stdout()
+            if isinstance(exc, BrokenPipeError):
+                return ExitCode.STDOUT_CLOSED
+            exc = TcptoolError("running the command", str(exc))
+        error = exc if isinstance(exc, TcptoolError) else _Bug(exc)
+        for line in self.error_lines(error):
+            print(line, file=sys.stderr)
+        return error.exit_code
 
     def error_lines(self, error: TcptoolError) -> list[str]:
         """The error as the user asked for it: one JSON line, or a message with its hint."""
@@ -95,13 +121,35 @@ class Session:
             print(f"tcptool: {warning.message}", file=sys.stderr)
 
 
+class _Bug(TcptoolError):
+    code = "bug"
+    exit_code = ExitCode.BUG
+
+    def __init__(self, exc: BaseException) -> None:
+        super().__init__(
+            "internal error",
+            f"{type(exc).__name__}: {exc}",
+            "This is a bug in tcptool; --debug shows where. Please report it.",
+        )
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's last flush go nowhere instead of failing again."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        return
+
+
 def wants_color(mode: str, environment: Mapping[str, str], is_terminal: bool) -> bool:
     """--color > NO_COLOR > FORCE_COLOR, CLICOLOR_FORCE > CLICOLOR=0 > TERM=dumb > a terminal."""
     if mode != "auto":
         return mode == "always"
     if environment.get("NO_COLOR"):
         return False
-    if environment.get("FORCE_COLOR") or environment.get("CLICOLOR_FORCE", "0") != "0":
+    if environment.get("FORCE_COLOR") or environment.get("CLICOLOR_FORCE", "") not in ("", "0"):
         return True
     if environment.get("CLICOLOR") == "0" or environment.get("TERM") == "dumb":
         return False

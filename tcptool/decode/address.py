@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Final
 
-from tcptool.catalog.diag import AF_INET
-
-V4_MAPPED: Final = bytes(10) + b"\xff\xff"
-"""``::ffff:0:0/96`` (RFC 4291, 2.5.5.2): IPv4 through an IPv6 socket."""
+from tcptool.catalog.diag import AF_INET, V4_MAPPED
 
 
 def address_text(family: int, packed: bytes) -> str:

@@ -36,12 +36,6 @@ _FLAG_BITS: Final = (
     "defer_connect",
 )
 _ULP_NAME: Final = 1
-_PROTOCOLS: Final = {diag.IPPROTO_TCP: "tcp", diag.IPPROTO_MPTCP: "mptcp"}
-
-
-def protocol_name(protocol: int) -> str:
-    """``tcp`` or ``mptcp``."""
-    return _PROTOCOLS[protocol]
 
 
 def decode_socket(payload: bytes, protocol: int = diag.IPPROTO_TCP) -> Socket:
@@ -63,7 +57,7 @@ def decode_socket(payload: bytes, protocol: int = diag.IPPROTO_TCP) -> Socket:
     info = found.get(diag.ATTR_INFO)
     is_mptcp = protocol == diag.IPPROTO_MPTCP
     return Socket(
-        protocol=protocol_name(protocol),
+        protocol=word(diag.PROTOCOLS, protocol),
         family=word(FAMILIES, family),
         state=word(TCP_STATES, state),
         local=Endpoint(address_text(family, packed_id[4:20]), sport),

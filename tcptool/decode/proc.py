@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 
 from tcptool.catalog import diag
+from tcptool.catalog.derived import UNKNOWN_BACKLOG
+from tcptool.catalog.states import LISTEN
 from tcptool.decode.diag_request import pack_id
 from tcptool.decode.netlink import message
 from tcptool.model.owner import Process
@@ -27,6 +29,14 @@ def parse_stat(pid: int, text: str) -> Process:
     # The first field after the name is number 3, the state.
     start = fields[_START_TIME - _STAT_AFTER_NAME - 1]
     return Process(pid, name, int(start), fields[0])
+
+
+def parse_thread_group(text: str) -> int | None:
+    """The process that a thread belongs to, from /proc/TID/status."""
+    for line in text.split("\n"):
+        if line.startswith("Tgid:") and line[5:].strip().isdecimal():
+            return int(line[5:])
+    return None
 
 
 def socket_inode(link: str) -> int | None:
@@ -67,7 +77,10 @@ def _net_tcp_line(fields: list[str], family: int, size: int) -> bytes:
     expires_ms = min(expires_jiffies * 10, _UNSIGNED_32)
     # As idiag_retrans: unanswered probes while the timer is one of these, else retransmissions.
     retrans = int(fields[8]) if timer in _PROBING else int(fields[6], 16)
-    head = struct.pack("=BBBB", family, int(fields[3], 16), timer, retrans)
+    state = int(fields[3], 16)
+    if state == LISTEN:
+        wqueue = UNKNOWN_BACKLOG
+    head = struct.pack("=BBBB", family, state, timer, retrans)
     tail = struct.pack("=5I", expires_ms, rqueue, wqueue, int(fields[7]), int(fields[9]))
     return head + pack_id(local, peer, cookie=0) + tail
 

@@ -22,7 +22,9 @@ from tcptool.catalog import diag
 from tcptool.catalog.columns import (
     COOKIE,
     HOLDERS,
+    ID,
     INPUTS,
+    NUMBER,
     Attribute,
     Column,
     Derived,
@@ -30,11 +32,13 @@ from tcptool.catalog.columns import (
     Header,
     Holder,
     Info,
+    Protocol,
 )
+from tcptool.catalog.diag import V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED, Member, members
 from tcptool.catalog.states import LISTEN, word, words
 from tcptool.catalog.tcp_info import TcpInfo
-from tcptool.decode.address import V4_MAPPED, address_text
+from tcptool.decode.address import address_text
 from tcptool.decode.diag_request import cookie_halves
 from tcptool.decode.netlink import HEADER, MalformedReply, aligned, attribute_places, name_text
 from tcptool.decode.structure import named, places
@@ -74,10 +78,14 @@ RAW: Final = Rendering(
 
 
 class Lookups(NamedTuple):
-    """What a row needs beyond its message: holders by inode, control groups by id."""
+    """What a row needs beyond its message: holders by inode, control groups by id.
+
+    ``complete``: every process could be looked into, so a socket without a holder has none.
+    """
 
     holders: Mapping[int, Sequence[model.Holder]]
     cgroups: Mapping[int, str]
+    complete: bool = True
 
 
 class _Attr(NamedTuple):
@@ -141,7 +149,9 @@ class Projection:
         self._where = where
         self._keys = keys
         self._compiled: dict[tuple[int, _Layout], _Compiled] = {}
-        self._memo = _Memos(rendering, lookups)
+        self._memo = _Memos()
+        self.unowned = 0
+        """Rows so far whose holders could not be seen: they were rendered as absent."""
         self._seen: set[int] = set()
 
     def rows(self, datagram: bytes, protocol: int) -> list[Row]:
@@ -208,10 +218,7 @@ def _layout_at(datagram: bytes, offset: int) -> _Layout:
 class _Memos:
     """Texts that repeat from row to row, made once: addresses, words, names."""
 
-    def __init__(self, rendering: Rendering, lookups: Lookups) -> None:
-        self.rendering = rendering
-        self.raw = rendering is RAW
-        self.lookups = lookups
+    def __init__(self) -> None:
         self._made: dict[object, _Memo] = {}
 
     def get(self, key: object, make: Callable[[Any], Any]) -> _Memo:
@@ -242,6 +249,7 @@ class _Compiler:
     def __init__(self, projection: Projection, layout: _Layout, protocol: int) -> None:
         self._projection = projection
         self._layout = layout
+        self._protocol = protocol
         self._is_mptcp = protocol == diag.IPPROTO_MPTCP
         self._attributes = {
             type_ & diag.ATTR_TYPE_MASK: _Attr(o, n) for type_, o, n in layout.attributes
@@ -295,8 +303,6 @@ class _Compiler:
 
     def _header(self, member: str) -> str:
         place = diag.DIAG_MSG[member]
-        if member == "family":
-            return str(self._layout.family)
         if member == "state":
             return str(self._layout.state)
         loaded = self._load(_BODY + place.offset, place.format)
@@ -334,6 +340,8 @@ class _Compiler:
             return self._endpoint_source(source, render)
         if isinstance(source, Holder):
             return self._holder_source(source, render)
+        if isinstance(source, Protocol):
+            return self._constant(render.text(word(diag.PROTOCOLS, self._protocol)))
         return self._cgroup_source(render)
 
     def _derived_source(self, column: Column, source: Derived, render: Rendering) -> str:
@@ -357,7 +365,7 @@ class _Compiler:
             key = (column.name, tuple(fixed.get(text) for text in inputs), id(render))
             return f"{self._memo(key, result)}[{varying.pop()}]"
         call = f"{self._constant(function)}({', '.join(inputs)})"
-        if column.kind != "number":
+        if column.kind not in (NUMBER, ID):
             return f"{self._memo((column.name, id(render)), finish)}[{call}]"
         known = f"d{len(self._constants)}"
         return f"({self._absent(render)} if ({known} := {call}) is None else {known})"
@@ -478,15 +486,23 @@ class _Compiler:
         finish, part = _finisher(render), _PARTS[source.part]
         if self._layout.state in _WITHOUT_OWNER:
             return self._constant(finish(part(())))
-        holders, inode = self._projection._lookups.holders, self._header("inode")
-        if source.part == "holders":
-            many, get = self._constant(render.many), self._constant(holders.get)
-            return f"{many}(tuple({get}({inode}, ())))"
+        projection, inode = self._projection, self._header("inode")
+        holders, complete = projection._lookups.holders, projection._lookups.complete
 
         def show(inode: int) -> Any:
-            return finish(part(holders.get(inode, ())))
+            found = holders.get(inode, ())
+            if found or complete or not inode:
+                return finish(part(found))
+            projection.unowned += 1
+            return finish(None)
 
-        return f"{self._constant(show)}({inode})"
+        if source.part != "holders":
+            return f"{self._constant(show)}({inode})"
+        # The most usual column, and the usual case first: a call less for every row.
+        known, many = self._constant(holders), self._constant(render.many)
+        return (
+            f"({many}({known}[{inode}]) if {inode} in {known} else {self._constant(show)}({inode}))"
+        )
 
     def _cgroup_source(self, render: Rendering) -> str:
         place = self._attributes.get(diag.ATTR_CGROUP_ID)
@@ -581,7 +597,7 @@ def _test(expression: Compare) -> Callable[[Any], bool]:
         return lambda value: (
             value is not None and any(map(match, filter(None, value.split(",")))) != (op == "!=")
         )
-    if wanted == UNLIMITED and column.kind == "number":  # elsewhere it is a text like any other
+    if wanted == UNLIMITED and column.kind in (NUMBER, ID):  # elsewhere it is a text like any other
         wanted = math.inf
     compare: dict[str, Callable[[Any], bool]] = {
         "=": lambda value: value == wanted,

@@ -30,6 +30,7 @@ SO_TYPE: Final = 3
 SO_PROTOCOL: Final = 38
 SO_DOMAIN: Final = 39
 SO_COOKIE: Final = 57
+SO_NETNS_COOKIE: Final = 71
 SOCK_STREAM: Final = 1
 
 
@@ -60,6 +61,12 @@ class Descriptor(Protocol):
     def peer(self) -> tuple[int, bytes, int]:
         """Family, packed address and port of the peer.  Raises OSError."""
 
+    def netns(self) -> int:
+        """A descriptor for the socket's network namespace; the caller closes it.
+
+        Raises OSError: EPERM without CAP_NET_ADMIN in that namespace.
+        """
+
 
 class OpenDescriptor:
     """A descriptor of our own process, borrowed or not.  It does not close itself."""
@@ -82,6 +89,10 @@ class OpenDescriptor:
     def peer(self) -> tuple[int, bytes, int]:
         """See ``Descriptor``."""
         return syscalls.getpeername(self._fd)
+
+    def netns(self) -> int:
+        """See ``Descriptor``."""
+        return syscalls.socket_netns(self._fd)
 
 
 @contextmanager

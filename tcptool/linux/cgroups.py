@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from tcptool.linux.procfs import ProcFs
+from tcptool.linux.procfs import ProcFs, visible
 
 
 def cgroup_paths(proc: ProcFs) -> dict[int, str]:
@@ -18,15 +18,16 @@ def cgroup_paths(proc: ProcFs) -> dict[int, str]:
     root = _unified_mount(proc)
     for directory, _, _ in os.walk(root) if root else ():
         try:
-            found[os.stat(directory).st_ino] = directory.removeprefix(root) or "/"
+            inode = os.stat(directory).st_ino
         except OSError:
             continue  # removed since the walk saw it
+        found[inode] = visible(os.fsencode(directory.removeprefix(root))) or "/"
     return found
 
 
 def _unified_mount(proc: ProcFs) -> str:
     try:
-        mounts = [line.split() for line in proc.read("self/mounts").splitlines()]
+        mounts = [line.split(" ") for line in proc.read("self/mounts").split("\n") if line]
     except OSError:
         return ""
     return next((fields[1] for fields in mounts if fields[2] == "cgroup2"), "")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, Self, TypeVar
 
+from tcptool.catalog.diag import IPPROTO_TCP
 from tcptool.linux.borrow import Descriptor, OpenDescriptor, borrow
 from tcptool.linux.netlink import DiagSocket
 from tcptool.linux.netns import open_netns, run_inside
@@ -35,8 +36,10 @@ class Kernel(Protocol):
     def borrow(self, pid: int, fd: int) -> AbstractContextManager[Descriptor]:
         """A duplicate of another process's descriptor, for as short as possible."""
 
-    def fresh_socket(self, family: int) -> AbstractContextManager[Descriptor]:
-        """A new, unconnected TCP socket of our own: what the defaults look like."""
+    def fresh_socket(
+        self, family: int, protocol: int = IPPROTO_TCP
+    ) -> AbstractContextManager[Descriptor]:
+        """A new, unconnected socket of our own: what the defaults look like.  Raises OSError."""
 
     def net_text(self, name: str) -> str:
         """A file of /proc/net in this network namespace, as ``tcp6``.  Raises OSError."""
@@ -46,6 +49,11 @@ class Kernel(Protocol):
 
     def inside(self, reference: str) -> Kernel:
         """The same for another network namespace, by name, PID or path."""
+
+    def inside_netns(self, netns: int) -> Kernel:
+        """The same for a network namespace that is open; the descriptor is not the caller's
+        any more.
+        """
 
     def hostname(self) -> str:
         """Name of this host."""
@@ -112,9 +120,9 @@ class LiveKernel:
         return borrow(pid, fd)
 
     @contextmanager
-    def fresh_socket(self, family: int) -> Iterator[Descriptor]:
+    def fresh_socket(self, family: int, protocol: int = IPPROTO_TCP) -> Iterator[Descriptor]:
         """See ``Kernel``."""
-        own = self._here(lambda: socket.socket(family, socket.SOCK_STREAM))
+        own = self._here(lambda: socket.socket(family, socket.SOCK_STREAM, protocol))
         with own:
             yield OpenDescriptor(own.fileno())
 
@@ -130,7 +138,10 @@ class LiveKernel:
 
     def inside(self, reference: str) -> LiveKernel:
         """See ``Kernel``.  The namespace stays open until this kernel is closed."""
-        netns = open_netns(reference)
+        return self.inside_netns(open_netns(reference))
+
+    def inside_netns(self, netns: int) -> LiveKernel:
+        """See ``Kernel``.  It is closed with this kernel."""
         self._opened.callback(os.close, netns)
         return self._opened.enter_context(LiveKernel(netns))
 

@@ -39,13 +39,16 @@ def open_netns(reference: str, proc_root: str = "/proc") -> int:
 
 
 def run_inside(netns: int, work: Callable[[], Result]) -> Result:
-    """Do ``work`` in a thread that has moved into ``netns``."""
+    """Do ``work`` in a thread that has moved into ``netns``; what it raises comes out unchanged.
+
+    Raises NotPermitted, NotFound or another TcptoolError where the namespace cannot be entered.
+    """
     outcome: list[Result] = []
     failure: list[BaseException] = []
 
     def enter_and_work() -> None:
         try:
-            setns(netns)
+            _enter(netns)
             outcome.append(work())
         except BaseException as exc:  # noqa: BLE001 - re-raised below, in the caller's thread
             failure.append(exc)
@@ -54,10 +57,15 @@ def run_inside(netns: int, work: Callable[[], Result]) -> Result:
     thread.start()
     thread.join()
     if failure:
-        if isinstance(failure[0], OSError):
-            raise _explained(failure[0]) from failure[0]
         raise failure[0]
     return outcome[0]
+
+
+def _enter(netns: int) -> None:
+    try:
+        setns(netns)
+    except OSError as exc:
+        raise _explained(exc) from exc
 
 
 def _explained(exc: OSError) -> TcptoolError:

@@ -7,7 +7,7 @@ when owners are asked for.  Processes of other network namespaces are passed ove
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tcptool.decode.proc import socket_inode
@@ -28,24 +28,29 @@ class Owners:
         return tuple(self.holders.get(inode or 0, ()))
 
     def missing(self) -> list[Missing]:
-        """What the caller could not see, for the report."""
+        """Why holders may be unknown, for a report that has a socket without one."""
         if not self.unreadable:
             return []
-        return [
-            Missing(
-                what="owners of some sockets",
-                why=f"{self.unreadable} processes of other users cannot be looked into",
-                needs="CAP_SYS_PTRACE (run with sudo)",
-            )
-        ]
+        count = "1 process" if self.unreadable == 1 else f"{self.unreadable} processes"
+        needs = "CAP_SYS_PTRACE (run with sudo)"
+        if os.geteuid() == 0:
+            needs = "more than root: a security module or a container forbids it"
+        return [Missing("owners of some sockets", f"{count} cannot be looked into", needs)]
 
 
 def find_owners(
-    proc: ProcFs, netns_inode: int | None, wanted: Collection[int] | None = None
+    proc: ProcFs,
+    netns_inode: int | None,
+    *,
+    wanted: Collection[int] | None = None,
+    pids: Iterable[int] | None = None,
 ) -> Owners:
-    """Walk every process of a network namespace; with ``wanted``, keep those inodes only."""
+    """Walk the processes of a network namespace: all of them, or those of ``pids``.
+
+    With ``wanted``, only those inodes are kept.
+    """
     owners = Owners()
-    for pid in sorted(proc.pids()):
+    for pid in sorted(proc.pids() if pids is None else pids):
         try:
             if netns_inode is not None and proc.netns_inode(pid) != netns_inode:
                 continue

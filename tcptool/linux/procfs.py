@@ -13,14 +13,20 @@ from tcptool.decode.proc import parse_cgroup, parse_stat
 from tcptool.model.owner import Process
 
 _TRUNCATED_NAME = 15
-"""TASK_COMM_LEN - 1: a name of this length may have lost its end."""
+"""TASK_COMM_LEN - 1, in bytes: a name of this length may have lost its end."""
+
+
+def visible(raw: bytes) -> str:
+    r"""The text, with ``\xff`` for what is not UTF-8: never a surrogate, which JSON cannot hold."""
+    return raw.decode(errors="backslashreplace")
 
 
 class ProcFs:
     """One mounted /proc."""
 
-    def __init__(self, root: str = "/proc") -> None:
+    def __init__(self, root: str = "/proc", *, full_names: bool = True) -> None:
         self.root = root
+        self._wants_full_names = full_names and root == "/proc"  # psutil knows no other root
         self._full_names: dict[tuple[int, int], str] = {}
 
     def pids(self) -> Iterator[int]:
@@ -28,9 +34,9 @@ class ProcFs:
         return (int(name) for name in os.listdir(self.root) if name.isdecimal())
 
     def read(self, path: str) -> str:
-        """A file's text; bytes that are not UTF-8 are kept visible.  Raises OSError."""
-        with open(f"{self.root}/{path}", errors="backslashreplace") as file:
-            return file.read()
+        """A file's text, see ``visible``; line ends are as they are.  Raises OSError."""
+        with open(f"{self.root}/{path}", "rb") as file:
+            return visible(file.read())
 
     def process(self, pid: int) -> Process | None:
         """Name, start time and state, or None if there is no such process."""
@@ -38,7 +44,7 @@ class ProcFs:
             process = parse_stat(pid, self.read(f"{pid}/stat"))
         except (OSError, IndexError, ValueError):
             return None
-        if len(process.name) < _TRUNCATED_NAME or self.root != "/proc":
+        if len(process.name.encode()) < _TRUNCATED_NAME or not self._wants_full_names:
             return process
         return process._replace(name=self._full_name(process))
 
@@ -49,9 +55,10 @@ class ProcFs:
             import psutil
 
             try:
-                self._full_names[key] = psutil.Process(process.pid).name()
+                name = psutil.Process(process.pid).name()
             except psutil.Error:
                 return process.name
+            self._full_names[key] = visible(os.fsencode(name))
         return self._full_names[key]
 
     def link(self, pid: int, fd: int) -> str:

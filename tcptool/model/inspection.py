@@ -108,6 +108,8 @@ class Sample:
     socket: Socket
     rates: Rates
     host: Host = field(metadata={"internal": True})
+    missing: tuple[Missing, ...] = field(metadata={"internal": True})
+    warnings: tuple[Warning, ...] = field(metadata={"internal": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ class WatchEnd:
     """How following a socket ended, and what it came to.
 
     ``reason``: ``connection-ended``, ``interrupted`` or ``count-reached``.  ``total`` is from
-    the first reading to the last.
+    the first reading to the last that had a tcp_info.
     """
 
     event: str
@@ -127,3 +129,5 @@ class WatchEnd:
     max_rtt_us: int | None
     last: Socket
     host: Host = field(metadata={"internal": True})
+    missing: tuple[Missing, ...] = field(metadata={"internal": True})
+    warnings: tuple[Warning, ...] = field(metadata={"internal": True})

@@ -39,6 +39,7 @@ _INT_MAX: Final = (1 << 31) - 1
 """Largest pid_t and descriptor number: both are C ints."""
 
 _END: Final = r"(?:\[[^\]\s]*\]|[0-9.]+):[0-9]+"
+_ZONE: Final = re.compile(r"%[^\]%/]+(?=\])")
 _ONE_END: Final = re.compile(_END)
 _TWO_ENDS: Final = re.compile(f"({_END})-({_END})")
 
@@ -99,8 +100,12 @@ def _in_range(digits: str, low: int, what: str) -> int:
 
 
 def _end(text: str) -> tuple[bytes, int]:
-    """``ADDR:PORT`` of one socket: no prefix, nothing left out."""
-    host = parse_host(text, "local")
+    """``ADDR:PORT`` of one socket: no prefix, nothing left out.
+
+    The interface of a link-local address, ``[fe80::1%eth0]:80``, may stand there as other
+    programs print it; the addresses and ports alone find the socket.
+    """
+    host = parse_host(_ZONE.sub("", text), "local")
     if host.address is None or host.port is None or host.prefix_bits != 8 * len(host.address):
         raise ValueError(f"'{text}' is not ADDR:PORT")
     return host.address, host.port

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,12 @@ STATUSES: list[tuple[list[str], ExitCode]] = [
     (["inspect", ":443"], ExitCode.USAGE),
     (["inspect", "42"], ExitCode.USAGE),
     (["inspect", "42:9", "-w", "-i", "never"], ExitCode.USAGE),
+    (["inspect", "42:9", "-w", "-i", "1us"], ExitCode.USAGE),
+    (["inspect", "42:9", "--interval", "2s"], ExitCode.USAGE),
+    (["inspect", "42:9", "--count", "2"], ExitCode.USAGE),
+    (["inspect", "42:9", "--explain", "--watch"], ExitCode.USAGE),
+    (["inspect", "42:9", "--netns", ""], ExitCode.USAGE),
+    (["list", "--netns", ""], ExitCode.USAGE),
     (["frobnicate"], ExitCode.USAGE),
     (["inspect", "41:9"], ExitCode.NOT_FOUND),
     (["inspect", "42:10"], ExitCode.NOT_FOUND),
@@ -130,7 +137,7 @@ def test_messages(kernel: FakeKernel, golden: Golden) -> None:
     for words, _ in STATUSES:
         outcome = run(kernel, *words)
         if outcome.err.startswith("tcptool: "):  # the others are typer's own
-            text += f"$ tcptool {' '.join(words)}\n{outcome.err}[{outcome.status}]\n\n"
+            text += f"$ tcptool {shlex.join(words)}\n{outcome.err}[{outcome.status}]\n\n"
     golden("errors/messages.txt", text)
 
 
@@ -141,13 +148,56 @@ def test_messages(kernel: FakeKernel, golden: Golden) -> None:
 def test_json_error(words: list[str], status: ExitCode, kernel: FakeKernel) -> None:
     outcome = run(kernel, *words, "--json")
     assert (outcome.status, outcome.out) == (status, "")
-    if words in (["inspect"], ["list", "--frob"], ["list", "--limit", "0"]) or "never" in words:
-        return  # refused by the parser of the command line, before anything is known
     assert outcome.err.count("\n") == 1
     document = json.loads(outcome.err)
     assert list(document) == ["schema", "error"]
     assert list(document["error"]) == ["code", "message", "hint", "exit_code"]
     assert document["error"]["exit_code"] == status
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--json", "list"], "--json"),
+        (["frobnicate", "--json"], "frobnicate"),
+        (["list", "--json", "--limit", "x"], "'--limit'"),
+        (["list", "--json", "--limit"], "'--limit'"),
+        (["inspect", "--json", "-i", "bogus", "-w", ":1"], "--interval"),
+        (["list", "--json", "--nosuch"], "--nosuch"),
+        (["inspect", "--json"], "TARGET"),
+        (["list", "--json", "--color", "sometimes"], "sometimes"),
+    ],
+)
+def test_usage_error_of_the_parser(words: list[str], named: str, kernel: FakeKernel) -> None:
+    outcome = run(kernel, *words)
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    error = json.loads(outcome.err)["error"]
+    assert (error["code"], error["exit_code"]) == ("usage", 2)
+    assert named in error["message"]
+    words.remove("--json")
+    if words != ["list"]:
+        plain = run(kernel, *words).err
+        assert named in plain
+        assert '"error"' not in plain
+
+
+@pytest.mark.parametrize(
+    ("words", "pair"),
+    [
+        (["--interval", "1s"], ("--interval", "--watch")),  # also when it is the default
+        (["-c", "2"], ("--count", "--watch")),
+        (["--explain", "-w"], ("--explain", "--watch")),
+        (["--explain", "--json"], ("--explain", "--json")),
+    ],
+)
+def test_options_that_would_be_ignored(
+    words: list[str], pair: tuple[str, str], kernel: FakeKernel
+) -> None:
+    outcome = run(kernel, "inspect", "42:9", *words)
+    assert (outcome.status, outcome.out) == (2, "")
+    for name in pair:
+        assert name in outcome.err
+    assert kernel.borrows == []
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,28 @@ from __future__ import annotations
 import errno
 import json
 import re
+import struct
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tcptool.actions.inspect import SLICE_S, inspect_socket
+from tcptool.actions.resolve import resolve_one
 from tcptool.catalog import diag
 from tcptool.catalog.registry import members
 from tcptool.catalog.tcp_info import TcpInfo
+from tcptool.linux.borrow import SO_COOKIE, SOL_SOCKET
+from tcptool.sansio.target import parse_target
 from tests.cli.scene import CLIENT, INFO, WEB, run, web_server
-from tests.support.fake_kernel import FakeKernel, descriptor_for, diag_message, tcp_info_bytes
+from tests.support.fake_kernel import (
+    FakeDescriptor,
+    FakeKernel,
+    descriptor_for,
+    diag_message,
+    tcp_info_bytes,
+)
 from tests.support.golden import Golden
 
 
@@ -144,6 +157,80 @@ def test_descriptor_that_is_another_socket_by_now(kernel: FakeKernel) -> None:
     assert json.loads(outcome.err)["error"]["code"] == "stale"
 
 
+class Slow(FakeDescriptor):
+    """A descriptor of a busy socket: every option takes some time."""
+
+    def __init__(self, kernel: FakeKernel, like: FakeDescriptor, option_s: float) -> None:
+        super().__init__(like.options, inode=701, local=WEB, peer=CLIENT)
+        self.kernel, self.option_s = kernel, option_s
+
+    def getsockopt(self, level: int, number: int, size: int) -> bytes:
+        self.kernel.ticks += self.option_s
+        return super().getsockopt(level, number, size)
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_busy_socket_is_borrowed_in_slices(
+    reused: bool, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolve_one(kernel, parse_target("sk:1001"))
+    expected = inspect_socket(found).inspection.options
+    option_s = SLICE_S / 20
+    kernel.descriptors[42, 9] = slow = Slow(kernel, kernel.descriptors[42, 9], option_s)
+    starts: list[int] = []
+    borrow = FakeKernel.borrow
+
+    def noted(here: FakeKernel, pid: int, fd: int) -> Any:
+        starts.append(len(slow.reads))
+        if reused and len(starts) == 2:
+            slow.options[SOL_SOCKET, SO_COOKIE] = struct.pack("=Q", 7)
+        return borrow(here, pid, fd)
+
+    monkeypatch.setattr(FakeKernel, "borrow", noted)
+    options = inspect_socket(found).inspection.options
+    looks = [after - before for before, after in pairwise([*starts, len(slow.reads)])]
+    assert max(looks) * option_s <= SLICE_S + option_s
+    if reused:  # between two slices: nothing is shown, and not the other socket's values
+        assert (options, len(looks)) == (None, 2)
+    else:
+        assert options == expected
+        assert len(looks) > 2
+
+
+def test_namespace_that_may_not_be_entered(kernel: FakeKernel) -> None:
+    """The socket is of another network namespace than its process, and so unknown to sock_diag."""
+    kernel.fresh_options[1, 71] = struct.pack("=Q", 1)
+    kernel.descriptors[42, 9].options[1, 71] = struct.pack("=Q", 2)
+    document = run(kernel, "inspect", "42:9", "--json").document
+    data = document["data"]
+    assert data["socket"]["peer"] == {"address": CLIENT[0], "port": CLIENT[1]}
+    assert (data["netns_inode"], data["other_end"], data["holders"][0]["pid"]) == (None, None, 42)
+    assert data["options"]
+    [missing] = document["missing"]
+    assert "another network namespace" in missing["why"]
+    assert "CAP_NET_ADMIN" in missing["needs"]
+    outcome = run(kernel, "inspect", "42:9", "--watch")
+    assert (outcome.status, outcome.out) == (4, "")
+
+
+def test_addresses_without_sock_diag(kernel: FakeKernel) -> None:
+    kernel.errno_for_diag = errno.ENOENT
+    kernel.tree.write(
+        "thread-self/net/tcp",
+        "heading\n   0: 0A0200C0:01BB 076433C6:CA84 01 00000000:00000000 00:00000000 00000000"
+        "     0        0 701 1 0000000000000000 20 4 30 10 -1\n",
+    )
+    document = run(kernel, "inspect", "192.0.2.10:443-198.51.100.7:51844", "--json").document
+    assert document["data"]["socket"]["inode"] == 701
+    # sudo would show no more: /proc has none of it.
+    del kernel.descriptors[42, 9]
+    document = run(kernel, "inspect", "192.0.2.10:443-198.51.100.7:51844", "--json").document
+    assert {each["what"] for each in document["missing"]} == {"socket options", "tcp_info"}
+    outcome = run(kernel, "inspect", "192.0.2.10:443-198.51.100.7:51844", "--watch")
+    assert (outcome.status, outcome.out) == (5, "")
+    assert "sock_diag is not available" in outcome.err
+
+
 # -- following ---------------------------------------------------------------------------------
 
 
@@ -181,4 +268,34 @@ def test_watch_interrupted(kernel: FakeKernel) -> None:
     kernel.on_wait = interrupt
     outcome = run(kernel, "inspect", "42:9", "--watch")
     assert (outcome.status, outcome.err) == (0, "")
-    assert "# interrupted after 0.0 s, 1 readings" in outcome.out
+    assert "# interrupted after 1.0 s, 1 readings" in outcome.out
+
+
+def test_watch_tells_what_is_missing(kernel: FakeKernel) -> None:
+    kernel.sockets[1] = diag_message(
+        local=WEB, peer=CLIENT, inode=701, cookie=0x1001, tcp_info=INFO
+    )
+    raw = tcp_info_bytes(length=280, state=1, **INFO) + b"\1" * 8
+    newer = diag_message(local=WEB, peer=CLIENT, cookie=1, attributes={diag.ATTR_INFO: raw})
+    for sock, warnings in ((kernel.sockets[1], []), (newer, ["newer_tcp_info"])):
+        kernel.sockets[1] = sock
+        lines = run(kernel, "inspect", ":51844", "-w", "-c", "1", "--json").out.splitlines()
+        for line in map(json.loads, lines):
+            assert [each["what"] for each in line["missing"]] == ["mark (SO_MARK)"]
+            assert [each["id"] for each in line["warnings"]] == warnings
+
+
+def test_watch_needs_two_readings_for_a_total(kernel: FakeKernel) -> None:
+    monotonic = kernel.monotonic
+
+    def later() -> float:
+        kernel.ticks += 0.001
+        return monotonic()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeKernel, "monotonic", lambda _: later())
+        lines = run(kernel, "inspect", "42:9", "-w", "-c", "1", "--json").out.splitlines()
+    first, end = (json.loads(line)["data"] for line in lines)
+    assert first["elapsed_s"] == 0
+    assert end["elapsed_s"] > 0
+    assert set(end["total"].values()) == {None}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tcptool.catalog.columns import COLUMNS, JSON_COLUMNS
+from tcptool.linux.procfs import ProcFs
 from tests.cli.scene import CLIENT, WEB, run, web_server
 from tests.support.fake_kernel import FakeKernel, diag_message
 from tests.support.golden import Golden
@@ -137,7 +139,7 @@ def test_without_sock_diag(tmp_path: Path) -> None:
     assert outcome.status == 0
     [row] = outcome.out.splitlines()[1:]
     assert row.split() == [
-        "established", "3", "5", "127.0.0.1:80", "127.0.0.1:8080", "nginx", "42:9",
+        "established", "tcp", "3", "5", "127.0.0.1:80", "127.0.0.1:8080", "nginx", "42:9",
         "-", "-", "-", "-",
     ]  # fmt: skip
     assert outcome.err.startswith("tcptool: not shown: tcp_info")
@@ -166,3 +168,39 @@ def test_nothing_to_list(tmp_path: Path) -> None:
     assert run(kernel, "list", "--json").document["data"] == {"sockets": [], "count": 0}
     assert run(kernel, "list", "--by", "state", "--json").document["data"]["groups"] == []
     assert len(run(kernel, "list", "--by", "state").out.splitlines()) == 1
+
+
+def refuse(proc: ProcFs, pid: int) -> Iterator[tuple[int, int]]:
+    raise PermissionError(errno.EACCES, f"{pid}")
+
+
+def test_a_holder_that_cannot_be_seen_is_absent_and_no_holder_is_an_empty_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel(tmp_path, [diag_message(cookie=5, inode=701)])
+    kernel.tree.add(43, "secret")
+    rows = json.loads(run(kernel, "list", "--json").out)["data"]["sockets"]
+    assert [row["holders"] for row in rows] == [[]]
+    monkeypatch.setattr("tcptool.linux.owners.socket_descriptors", refuse)
+    document = json.loads(run(kernel, "list", "--json").out)
+    assert [row["holders"] for row in document["data"]["sockets"]] == [None]
+    assert document["missing"][0]["what"] == "owners of some sockets"
+
+
+def test_what_is_missing_is_told_also_when_a_limit_cuts_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel(tmp_path, [diag_message(cookie=n, inode=700 + n) for n in (1, 2, 3)])
+    kernel.tree.add(43, "secret")
+    monkeypatch.setattr("tcptool.linux.owners.socket_descriptors", refuse)
+    document = json.loads(run(kernel, "list", "--json", "--limit", "1").out)
+    assert document["data"]["count"] == 1
+    assert [lack["what"] for lack in document["missing"]] == ["owners of some sockets"]
+
+
+@pytest.mark.parametrize(
+    "words", [["--columns", ""], ["--columns", ","], ["--by", "port", "--sort", "rtt"]]
+)
+def test_words_that_contradict_or_say_nothing_are_refused(tmp_path: Path, words: list[str]) -> None:
+    outcome = run(FakeKernel(tmp_path), "list", *words)
+    assert (outcome.status, outcome.out) == (2, "")

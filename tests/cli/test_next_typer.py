@@ -65,3 +65,10 @@ def test_commands_give_the_same_answers() -> None:
 )
 def test_statuses_are_the_same(arguments: list[str], status: int) -> None:
     assert tcptool(*arguments).returncode == status
+
+
+@pytest.mark.parametrize("arguments", [["list", "--limit", "x"], ["list", "--nosuch"], ["bogus"]])
+def test_usage_errors_of_the_parser_are_json(arguments: list[str]) -> None:
+    done = tcptool(*arguments, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(done.stderr)["error"]["code"] == "usage"

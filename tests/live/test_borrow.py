@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tcptool.actions.inspect import inspect_socket
+from tcptool.actions.inspect import inspect_socket, watch_socket
 from tcptool.actions.resolve import Found, resolve_one
 from tcptool.errors import NotFound, NotPermitted
 from tcptool.linux.borrow import OpenDescriptor, Stale, borrow
 from tcptool.linux.kernel import LiveKernel
 from tcptool.sansio.target import parse_target
 from tests.live.program import NOBODY, PAIR, inspect, options_of, owner, settled, tcptool
-from tests.support.netns import NetNs
+from tests.support.netns import NetNs, new_netns
 from tests.support.waiting import wait_until
 
 
@@ -41,7 +41,8 @@ def test_ordinary_user_looks_into_own_processes(netns: NetNs) -> None:
         assert options_of(document)["TCP_NODELAY"]["marks"] == ["changed"]
         assert document["data"]["user"] is not None
         assert document["data"]["holders"][0]["pid"] == one.pid
-        assert [each["what"] for each in document["missing"]] == ["mark (SO_MARK)"]
+        # sock_diag keeps the mark from ordinary users, the socket itself does not.
+        assert (document["missing"], document["data"]["socket"]["mark"]) == ([], 0)
         # By its addresses too: the walk finds the holder, and may borrow from it.
         assert options_of(inspect(one.ends("client"), netns, uid=NOBODY))
 
@@ -122,6 +123,62 @@ def test_borrow_that_the_first_holder_refuses_goes_to_the_next() -> None:
             assert report.inspection.options
         finally:
             one("os.kill(pid, signal.SIGKILL), os.waitpid(pid, 0)")
+
+
+def test_socket_of_another_namespace_than_its_process() -> None:
+    with new_netns() as beyond:
+        if beyond.in_user_namespace:
+            return
+        setup = f"""
+libc = ctypes.CDLL(None)
+home, there = (os.open(path, 0) for path in ("/proc/self/ns/net", "{beyond.path}"))
+libc.setns(there, 0)
+{PAIR}
+libc.setns(home, 0)
+"""
+        with owner(setup=setup) as one:
+            document = inspect(one.at("client"))
+            sock, data = document["data"]["socket"], document["data"]
+            assert (sock["peer"]["port"], sock["state"]) == (one.port("server"), "established")
+            assert sock["memory"] is not None  # which only sock_diag tells
+            assert data["netns_inode"] == os.stat(beyond.path).st_ino
+            assert data["other_end"]["socket"]["cookie"] == one.cookie("conn")
+            assert data["holders"][0]["pid"] == one.pid
+            assert (data["options"] is not None, document["missing"]) == (True, [])
+
+
+def test_owner_that_closes_after_the_borrow_leaves_the_peer() -> None:
+    with owner(setup=PAIR) as one:
+
+        class Late(LiveKernel):
+            @contextlib.contextmanager
+            def borrow(self, pid: int, fd: int) -> Iterator[OpenDescriptor]:
+                with borrow(pid, fd) as descriptor:
+                    yield descriptor
+                reset = "client.setsockopt(1, 13, struct.pack('=ii', 1, 0))"
+                one(f"ends = client.getpeername()\n{reset}\nclient.close()")
+
+        with Late() as kernel:
+            found = resolve_one(kernel, parse_target(one.at("client")))
+            assert str(found.socket.peer) == "{}:{}".format(*one("ends"))
+            with pytest.raises(NotFound, match="does not list"):
+                watch_socket(found, interval_s=1, count=1)
+
+
+def test_thread_id_stands_for_its_process() -> None:
+    thread = """
+import threading
+known = threading.Event()
+threading.Thread(target=known.wait, daemon=True).start()
+others = [int(name) for name in os.listdir("/proc/self/task") if int(name) != os.getpid()]
+"""
+    with owner(setup=PAIR + thread) as one:
+        [tid], fd = one("others"), one("client.fileno()")
+        document = inspect(f"{tid}:{fd}")
+        assert document["data"]["holders"] == inspect(one.at("client"))["data"]["holders"]
+        assert document["data"]["options"]
+        one("client.close()\nconn.close()")
+        assert inspect(tid)["data"]["socket"]["state"] == "listen"
 
 
 # -- the right socket --------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcptool.catalog import diag
+from tcptool.catalog.diag import V4_MAPPED
 from tcptool.model.filter import Compare, Filter, Host, Or
 from tcptool.sansio.filter_bytecode import MAX_BYTECODE_BYTES, compile_for_kernel
-from tcptool.sansio.filter_eval import V4_MAPPED, evaluate
 from tcptool.sansio.filter_parser import parse_filter
+from tests.support.filter_reference import evaluate
 from tests.unit.sansio.filters import STATES, Row, trees
 
 

@@ -337,21 +337,18 @@ def test_options_that_the_owner_set(netns: NetNs) -> None:
         assert options["SO_SNDBUF"]["marks"] == ["pinned"]
         assert options["SO_RCVBUF"]["marks"] == ["pinned", "clamped"]
         assert set(options["SO_BUF_LOCK"]["value"]) == {"send", "receive"}
-        marked = {name for name, option in options.items() if option["marks"]}
-        assert marked <= {*expected, "SO_BUF_LOCK"}
+        assert marked(document) <= {*expected, "SO_BUF_LOCK"}
         assert options["TCP_KEEPIDLE"]["default"] == 7200
         # The other end of the same connection was left as it was.
-        untouched = options_of(inspect(one.at("conn"), netns))
-        marked = {name for name, option in untouched.items() if option["marks"]}
-        assert marked == {"SO_REUSEADDR"}  # from the listener, which has it from create_server()
+        untouched = inspect(one.at("conn"), netns)
+        assert marked(untouched) == {
+            "SO_REUSEADDR"
+        }  # from the listener, which has it from create_server()
         plain = tcptool("inspect", one.at("client"), netns=netns).lines
         [line] = [line for line in plain if line.startswith("options.tcp_keepidle_s ")]
         assert re.fullmatch(r"\S+ +60  # changed, default 2 h", line), line
 
 
-@pytest.mark.xfail(
-    reason="SO_LINGER and IP_TTL are ReadBack.MOVING in the catalog, so never marked", strict=True
-)
 def test_linger_and_ttl_are_marked_when_set(netns: NetNs) -> None:
     setup = "client.setsockopt(1, 13, struct.pack('=ii', 1, 7))\nclient.setsockopt(0, 2, 9)"
     with owner(netns, setup=PAIR + setup) as one:
@@ -359,6 +356,19 @@ def test_linger_and_ttl_are_marked_when_set(netns: NetNs) -> None:
         assert options["SO_LINGER"]["value"] == {"enabled": True, "seconds": 7}
         assert options["IP_TTL"]["value"] == 9
         assert options["SO_LINGER"]["marks"] == options["IP_TTL"]["marks"] == ["changed"]
+
+
+def marked(document: Any) -> set[str]:
+    return {name for name, option in options_of(document).items() if option["marks"]}
+
+
+def test_what_the_kernel_sets_by_itself_is_not_marked(netns: NetNs) -> None:
+    with owner(netns, setup=TWO_FAMILIES) as one:
+        for name in ("client", "client6", "client46"):
+            assert marked(inspect(one.at(name), netns)) == set(), name
+        # bind() to a specific address keeps the socket from IPv4.
+        assert options_of(inspect(one.at("server6"), netns))["IPV6_V6ONLY"]["value"] is True
+        assert marked(inspect(one.at("conn6"), netns)) == {"SO_REUSEADDR"}
 
 
 def test_listener_shows_the_options_that_its_children_inherit(netns: NetNs) -> None:
@@ -418,6 +428,39 @@ def test_every_way_to_name_a_socket_leads_to_it(netns: NetNs) -> None:
         assert inspect(one.pid, netns)["data"]["socket"]["cookie"] == one.cookie("s")
 
 
+BOUND_TO_DEVICE = """
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.socket()
+client.setsockopt(1, socket.SO_BINDTODEVICE, b"lo")
+client.connect(server.getsockname())
+conn, _ = server.accept()
+"""
+LINK_LOCAL = """
+server = socket.socket(socket.AF_INET6)
+server.bind(("fe80::1", 0, 0, 1))
+server.listen()
+client = socket.socket(socket.AF_INET6)
+client.connect(server.getsockname())
+conn, _ = server.accept()
+"""
+
+
+def test_addresses_name_a_socket_of_one_interface(netns: NetNs) -> None:
+    with owner(netns, setup=BOUND_TO_DEVICE) as one:
+        for name, other in (("client", "conn"), ("conn", "client")):
+            data = inspect(one.ends(name), netns)["data"]
+            assert data["socket"]["cookie"] == one.cookie(name)
+            assert data["other_end"]["socket"]["cookie"] == one.cookie(other)
+    netns.run("ip", "address", "add", "fe80::1/64", "dev", "lo", "nodad")
+    with owner(netns, setup=LINK_LOCAL) as one:
+        port, peer = one.port("client"), one.port("server")
+        for zone in ("", "%lo"):
+            target = f"[fe80::1{zone}]:{port}-[fe80::1{zone}]:{peer}"
+            data = inspect(target, netns)["data"]
+            assert data["socket"]["cookie"] == one.cookie("client")
+            assert data["other_end"]["socket"]["cookie"] == one.cookie("conn")
+
+
 def test_words_of_a_filter_need_no_quotes(netns: NetNs) -> None:
     with owner(netns, setup=PAIR) as one:
         words = ["state", "listen", "and", f"sport = :{one.port('server')}"]
@@ -454,6 +497,7 @@ def test_unconnected_socket(netns: NetNs) -> None:
         sock = document["data"]["socket"]
         assert (sock["state"], sock["local"]["port"], sock["peer"]["port"]) == ("close", 0, 0)
         assert sock["cookie"] == one.cookie("fresh")
+        assert document["missing"] == []  # the mark came with the options
         assert options_of(document)["TCP_NODELAY"]["marks"] == ["changed"]
         assert document["data"]["holders"][0]["pid"] == one.pid
         assert document["data"]["other_end"] is None
@@ -547,6 +591,10 @@ conn.recv(5)
         assert (subflow["protocol"], subflow["ulp"]) == ("tcp", "mptcp")
         assert subflow["local"] == data["socket"]["local"]
         assert options_of({"data": data})["SO_PROTOCOL"]["value"] == "mptcp"
+        for name in ("server", "client", "conn"):
+            assert marked(inspect(one.at(name), netns)) == set(), name
+        one("client.setsockopt(6, socket.TCP_NODELAY, 1)")
+        assert marked(inspect(one.at("client"), netns)) == {"TCP_NODELAY"}
 
 
 def test_closed_connection_keeps_its_counters(netns: NetNs) -> None:

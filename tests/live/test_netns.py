@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
+import pytest
+
+from tcptool.errors import TcptoolError
+from tcptool.linux.kernel import LiveKernel
+from tcptool.linux.netns import run_inside
 from tests.live.program import NOBODY, PAIR, Run, inspect, options_of, owner, table, tcptool
 from tests.support.children import ROOT
 from tests.support.netns import NetNs, new_netns
@@ -101,6 +107,22 @@ def test_namespace_that_is_none() -> None:
         6, "entering the network namespace", "EINVAL"
     )
     tcptool("inspect", "1:2", "--netns", "no-such-name", "--watch").failed(3, "no-such-name")
+
+
+def test_what_the_work_raises_is_not_about_entering(netns: NetNs) -> None:
+    """A namespace without sock_diag is one of them: the fallback looks at the errno."""
+
+    def work() -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "no sock_diag")
+
+    if netns.in_user_namespace:
+        return
+    with open(netns.path) as opened, pytest.raises(OSError, match="no sock_diag"):
+        run_inside(opened.fileno(), work)
+    with open("/dev/null") as opened, pytest.raises(TcptoolError, match="entering the network"):
+        run_inside(opened.fileno(), work)
+    with LiveKernel() as kernel, pytest.raises(FileNotFoundError):
+        kernel.inside(netns.path).net_text("no-such-file")
 
 
 def test_namespace_of_another_user(netns: NetNs) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.live.program import NOBODY, PAIR, Owner, owner, settled, start, table_of, tcptool
+from tests.live.program import (
+    NOBODY,
+    PAIR,
+    Owner,
+    inspect,
+    owner,
+    settled,
+    start,
+    table_of,
+    tcptool,
+)
 from tests.support.children import Child
 from tests.support.netns import NetNs
 from tests.support.waiting import wait_until
@@ -40,12 +50,24 @@ def the_end(watch: Child) -> Any:
 # -- nothing of it is visible to the owner -----------------------------------------------------
 
 
+def inspect_ends(one: Owner) -> Any:
+    """What is left of a client that has been closed."""
+    here, there = one.ends("conn").split("-")
+    return inspect(f"{there}-{here}")
+
+
 def test_close_sends_its_fin_at_once() -> None:
     with owner(setup=PAIR + "conn.setblocking(False)") as one, watching(one, "client") as watch:
         one("client.close()")
         closed = "bool(select.select([conn], [], [], 0)[0]) and conn.recv(1) == b''"
         wait_until(lambda: one(closed))
-        assert watch.process.poll() is None  # it was watching all the time
+        # It was watching all the time, and does not wait for the FIN of the other end.
+        assert the_end(watch)["reason"] == "connection-ended"
+        half_closed = inspect_ends(one)
+        assert (half_closed["data"]["socket"]["state"], half_closed["missing"]) == (
+            "fin-wait-2",
+            [],
+        )
 
 
 def test_no_ghost_events_after_close() -> None:
@@ -128,17 +150,35 @@ def test_connection_that_ends() -> None:
         assert end["samples"] >= 2
 
 
-def test_state_is_followed_until_time_wait() -> None:
+def test_time_wait_ends_it() -> None:
     with owner(setup=PAIR) as one, watching(one, "client") as watch:
-        one("client.shutdown(socket.SHUT_WR)")
+        one("client.send(b'x' * 1000)\nconn.recv(1000)\nclient.shutdown(socket.SHUT_WR)")
         settled(one, "client", 5)
         states = set()
         while "fin-wait-2" not in states:
             states.add(json.loads(watch.readline())["data"]["socket"]["state"])
         one("conn.close()\nclient.close()")
-        while not states & {"time-wait", "ended"}:
-            data = json.loads(watch.readline())["data"]
-            states.add("ended" if data["event"] == "end" else data["socket"]["state"])
+        end = the_end(watch)
+        assert (end["reason"], end["last"]["state"]) == ("connection-ended", "fin-wait-2")
+        assert end["total"]["sent_bytes_per_s"] > 0
+
+
+def test_connection_that_is_over_has_no_readings() -> None:
+    closing = "ends = [s.getsockname() for s in (client, conn)]\nclient.close()\nconn.close()\n"
+    with owner(setup=PAIR + closing) as one:
+        target = "-".join("{}:{}".format(*end) for end in one("ends"))
+        wait_until(lambda: tcptool("inspect", target, "--json").data["socket"]["timer"] != "off")
+        [end] = tcptool("inspect", target, "--watch", "--json").lines
+        data = json.loads(end)["data"]
+        assert (data["reason"], data["samples"]) == ("connection-ended", 0)
+
+
+def test_unconnected_socket_is_refused() -> None:
+    with owner(setup="s = socket.socket()") as one:
+        for options in ((), ("--json",)):
+            run = tcptool("inspect", one.at("s"), "--watch", *options)
+            assert (run.status, run.out) == (3, "")
+            assert "does not list an unconnected socket" in run.err
 
 
 def test_member_of_a_reuseport_group_is_followed() -> None:
@@ -201,6 +241,16 @@ def test_interrupt_gives_the_summary(options: tuple[str, ...]) -> None:
                 assert watch.process.wait(timeout=10) == 0
                 assert watch.stderr() == ""
         assert one("client.send(b'still there')") == 11
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_being_killed_gives_the_summary_too(number: signal.Signals) -> None:
+    words = ("--watch", "-i", "10s", "--json")
+    with owner(setup=PAIR) as one, start("inspect", one.at("client"), *words) as watch:
+        watch.process.send_signal(number)
+        assert json.loads(watch.readline())["data"]["event"] == "end"
+        assert watch.process.wait(timeout=10) == -number
+        assert watch.stderr() == ""
 
 
 def test_second_interrupt_has_no_traceback() -> None:

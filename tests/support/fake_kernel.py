@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tcptool.catalog import diag
+from tcptool.catalog.diag import IPPROTO_TCP, V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED, Member, members
 from tcptool.catalog.states import LISTEN, TCP_STATES, TIMERS, Meaning, number
 from tcptool.catalog.tcp_info import SIZE_BYTES, TcpInfo
-from tcptool.decode.address import V4_MAPPED, packed_address
+from tcptool.decode.address import packed_address
 from tcptool.decode.diag_request import cookie_halves, pack_id
 from tcptool.decode.netlink import (
     HEADER,
@@ -220,6 +221,10 @@ class FakeDescriptor:
         if self._peer is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         return self._end(self._peer)
+
+    def netns(self) -> int:
+        """See ``Descriptor``: as for a caller without the right."""
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     def _end(self, end: Address) -> tuple[int, bytes, int]:
         return self._family, *_packed_end(end, self._family)
@@ -447,10 +452,10 @@ class FakeKernel:
         yield self.descriptors[pid, fd]
 
     @contextmanager
-    def fresh_socket(self, family: int) -> Iterator[FakeDescriptor]:
+    def fresh_socket(self, family: int, protocol: int = IPPROTO_TCP) -> Iterator[FakeDescriptor]:
         """See ``Kernel``: a socket with ``fresh_options``."""
         unspecified = "::" if family == diag.AF_INET6 else "0.0.0.0"
-        options = {**identity_options(family), **self.fresh_options}
+        options = {**identity_options(family, protocol=protocol), **self.fresh_options}
         yield FakeDescriptor(options, local=(unspecified, 0), family=family)
 
     def net_text(self, name: str) -> str:
@@ -467,6 +472,10 @@ class FakeKernel:
             cause = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
             raise from_oserror(f"opening network namespace {reference!r}", cause) from cause
         return self.namespaces[reference]
+
+    def inside_netns(self, netns: int) -> FakeKernel:
+        """See ``Kernel``: no descriptor of this kernel gives one."""
+        raise NotImplementedError(netns)
 
     def hostname(self) -> str:
         """See ``Kernel``."""

@@ -70,11 +70,12 @@ def test_owners_take_psutil_only_for_names_that_proc_cuts_off(line: str) -> None
     assert set(loaded(MAIN, *line.split())) <= set(allowed)
 
 
-def test_completion_needs_no_typer() -> None:
+@pytest.mark.parametrize("line", ["__complete sockets", "--version"])
+def test_completion_and_the_version_need_no_typer(line: str) -> None:
     program = (
         f"{MAIN}; import sys; assert not any(name.startswith('typer') for name in sys.modules)"
     )
     subprocess.run(
-        [sys.executable, "-c", program, "__complete", "sockets", ""],
+        [sys.executable, "-c", program, *line.split()],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip

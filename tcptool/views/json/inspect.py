@@ -25,5 +25,6 @@ def write_watch(events: Iterable[Sample | WatchEnd], out: IO[str], look: Look) -
 
 def write_end(event: Sample | WatchEnd, out: IO[str], look: Look) -> None:
     """Write one line; the end is a line like the others."""
-    out.write(dumps(document("inspect-watch", event.host, event, [], [])) + "\n")
+    missing, warnings = list(event.missing), list(event.warnings)
+    out.write(dumps(document("inspect-watch", event.host, event, missing, warnings)) + "\n")
     out.flush()

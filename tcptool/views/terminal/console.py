@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(out: IO[str], look: Look) -> Console:
-    """A console of the look's width, with colour only if it asks for it."""
+def console(out: IO[str], look: Look, *, resized: bool = False) -> Console:
+    """A console of the look's width, with colour only if it asks for it.
+
+    With ``resized`` the width is the terminal's at any time, for what is drawn more than once.
+    """
     from rich.console import Console
 
     return Console(
         file=out,
-        width=look.width,
+        width=None if resized else look.width,
         force_terminal=True,
         color_system="standard" if look.color else None,
         no_color=not look.color,

@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from rich.text import Text
 
-from tcptool.catalog.columns import Column, title
+from tcptool.catalog.columns import ID, NUMBER, Column, title
 from tcptool.decode.projection import Rendering
 from tcptool.model.socket_list import SocketList
 from tcptool.units import human
@@ -27,6 +27,7 @@ RENDERING: Final = Rendering(
 )
 
 _LESS_IMPORTANT: Final = (
+    "protocol",
     "snd_cwnd_packets",
     "receive_queue_bytes",
     "send_queue_bytes",
@@ -59,7 +60,7 @@ def write(report: SocketList, out: IO[str], look: Look) -> None:
         for batch in report.batches
         for row in batch
     ]
-    headings = [title(column, with_unit=False) for column in columns]
+    headings = _headings(columns)
     widths = [max(map(len, cells)) for cells in zip(headings, *rows, strict=True)]
     shown, hidden = _fitting(columns, widths, look.width)
     screen = console(out, look)
@@ -80,6 +81,15 @@ def write(report: SocketList, out: IO[str], look: Look) -> None:
     for row in rows:
         screen.print(line(row), soft_wrap=True)
     screen.print(_footer(len(rows), [headings[i] for i in hidden]), style="dim")
+
+
+def _headings(columns: tuple[Column, ...]) -> list[str]:
+    """Titles; the full name where two columns would share one, as of packets and of bytes."""
+    titles = [title(column) for column in columns]
+    return [
+        column.name if titles.count(text) > 1 else text
+        for column, text in zip(columns, titles, strict=True)
+    ]
 
 
 def _footer(count: int, hidden: list[str]) -> str:
@@ -108,11 +118,13 @@ def _cell(value: Any, column: Column) -> str:
         return "-"
     if value == math.inf:
         return "unlimited"
-    return value if isinstance(value, str) else human(value, column.unit)
+    if isinstance(value, str) or column.kind == ID:
+        return str(value)
+    return human(value, column.unit)
 
 
 def _left(column: Column) -> bool:
-    return column.kind != "number"
+    return column.kind not in (NUMBER, ID)
 
 
 def _align(column: Column, width: int) -> str:

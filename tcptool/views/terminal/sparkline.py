@@ -12,7 +12,7 @@ _ASCII: Final = "_.-=*#"
 def sparkline(values: Iterable[float | None], width: int, *, unicode: bool = True) -> str:
     """The last ``width`` values, scaled between their least and their greatest; a gap for none."""
     bars = _BARS if unicode else _ASCII
-    shown = list(values)[-width:]
+    shown = list(values)[-width:] if width > 0 else []
     known = [value for value in shown if value is not None]
     low, span = min(known, default=0), max(known, default=0) - min(known, default=0)
 

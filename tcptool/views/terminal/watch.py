@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import IO, Any, Final
 
 from rich.console import Console, ConsoleOptions
@@ -54,14 +55,23 @@ _RATES: Final = (
     "sndbuf_limited_percent",
 )
 _HISTORY: Final = 400
+
+_CELL: Final = 40
+"""Width that a label, its value and the change of the value want."""
+
+_LABEL_WIDTH: Final = 17
+_VALUE_WIDTH: Final = 12
+"""Room for the longest label, and for the longest value (``1.23 Mbit/s``), with a space each."""
+
 _BOLD: Final = Style(bold=True)
 _LABEL: Final = Style(color="cyan")
 _CHANGED: Final = Style(color="yellow")
+_GRAPH: Final = Style(color="green")
 
 
 def write_watch(events: Iterable[Sample | WatchEnd], out: IO[str], look: Look) -> None:
     """Redraw at each reading; when it ends, leave the screen and write the summary."""
-    screen = console(out, look)
+    screen = console(out, look, resized=True)
     frame = _Frame(look)
     end: WatchEnd | None = None
     with Live(frame, console=screen, screen=True, auto_refresh=False) as live:
@@ -100,10 +110,13 @@ class _Frame:
             history.append(_reading(sample, name))
 
     def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        """Segments of at most the terminal's width and height."""
-        lines = list(self._lines(options.max_width))[: max(options.size.height - 1, 1)]
+        """Segments of at most the terminal's width and height, which may be new each time."""
+        width, height = options.size
+        lines = list(self._lines(width))
+        if cut := max(len(lines) - height, 0):
+            lines[height - 1 :] = [[Segment(f"{cut + 1} lines do not fit", _BOLD)]]
         for line in lines:
-            yield from Segment.adjust_line_length(line, options.max_width)
+            yield from Segment.adjust_line_length(line, width)
             yield Segment.line()
 
     def _lines(self, width: int) -> Iterator[list[Segment]]:
@@ -112,32 +125,43 @@ class _Frame:
             return
         sock = sample.socket
         ends = f"{clean(str(sock.local))} - {clean(str(sock.peer))}"
-        yield [Segment(f"{sock.state}  {ends}", _BOLD)]
+        for row in wrap(f"{sock.state}  {ends}", width):
+            yield [Segment(row, _BOLD)]
         yield [Segment(f"{sample.elapsed_s:.1f} s  timer {sock.timer}  Ctrl-C ends", None)]
         yield []
         for name in SPARKED:
-            graph = sparkline(self._history[name], max(width - 40, 8), unicode=self._look.unicode)
-            yield [
-                *self._pair(name, _reading(sample, name), 24, 14),
-                Segment(graph, Style(color="green")),
-            ]
+            graph = sparkline(self._history[name], width - _CELL, unicode=self._look.unicode)
+            yield [*self._reading(name, min(width, _CELL)), Segment(graph, _GRAPH)]
         yield []
-        cells = [self._pair(name, _reading(sample, name), 22, 16) for name in _VALUES]
-        cells += [self._pair(name, getattr(sample.rates, name), 22, 16) for name in _RATES]
-        per_row = max(width // 40, 1)
+        per_row = max(width // _CELL, 1)
+        cells = [self._rate(name, width // per_row) for name in _RATES]
+        cells += [self._reading(name, width // per_row) for name in _VALUES]
         for start in range(0, len(cells), per_row):
             yield [segment for cell in cells[start : start + per_row] for segment in cell]
 
-    def _pair(self, name: str, value: Any, label_width: int, value_width: int) -> list[Segment]:
+    def _rate(self, name: str, width: int) -> list[Segment]:
+        """A change since the last reading."""
+        assert self._sample is not None
+        return self._cell(name, getattr(self._sample.rates, name), None, width)
+
+    def _reading(self, name: str, width: int) -> list[Segment]:
+        """A value of tcp_info, and how it has changed since the last reading."""
+        return self._cell(name, _reading(self._sample, name), _reading(self._previous, name), width)
+
+    def _cell(self, name: str, value: Any, before: Any, width: int) -> list[Segment]:
+        """Where room is short, the change gives way first and then the label."""
         stem, unit = split_unit(name)
-        label = _LABELS.get(name, stem.replace("_", " "))
-        before = None if self._previous is None else _reading(self._previous, name)
+        room = min(max(width - _VALUE_WIDTH, 1), _LABEL_WIDTH)
+        label = _LABELS.get(name, stem.replace("_", " "))[: room - 1]
+        shown = _shown(value, unit)
         changed = before is not None and before != value
-        shown = plain_micro(_shown(value, unit), self._look)
+        if changed and len(both := f"{shown}  {_difference(value, before, unit)}") < width - room:
+            shown = both
         return [
-            Segment(f"{label:<{label_width}}", _LABEL),
-            Segment(f"{shown:<{value_width}}", _CHANGED if changed else None),
-            Segment("  "),
+            Segment(f"{label:<{room}}", _LABEL),
+            Segment(
+                f"{plain_micro(shown, self._look):<{width - room}}", _CHANGED if changed else None
+            ),
         ]
 
 
@@ -160,5 +184,13 @@ def _shown(value: Any, unit: Unit) -> str:
     return value if isinstance(value, str) else human(value, unit)
 
 
-def _reading(sample: Sample, name: str) -> Any:
-    return getattr(sample.socket.tcp_info, name, None)
+def _difference(value: Any, before: Any, unit: Unit) -> str:
+    """``+3 µs``; nothing where either is a word, as ``unlimited`` is."""
+    if not isinstance(value, int | float) or not isinstance(before, int | float):
+        return ""
+    sign = "+" if value > before else "-"
+    return f"{sign}{human(abs(value - before), unit)}"
+
+
+def _reading(sample: Sample | None, name: str) -> Any:
+    return None if sample is None else getattr(sample.socket.tcp_info, name, None)

@@ -37,7 +37,7 @@ def write_for_people(report: GroupList, out: IO[str], look: Look) -> None:
     """The same with units in the values instead of the heading."""
     rows = [
         [
-            _person(group.group, Unit.COUNT),
+            "-" if group.group is None else clean(str(group.group)),
             *(_person(getattr(group, name), split_unit(name)[1]) for name in _HEADINGS),
         ]
         for group in report.groups

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import IO, Any, Final
 
-from tcptool.catalog.columns import Column
+from tcptool.catalog.columns import ID, NUMBER, Column
 from tcptool.decode.projection import Rendering
 from tcptool.model.socket_list import SocketList
 from tcptool.views.clean import clean_word
@@ -38,7 +38,7 @@ def _template(columns: tuple[Column, ...]) -> str:
 
 
 def _alignment(column: Column) -> str:
-    return "" if column.kind == "number" else "-"
+    return "" if column.kind in (NUMBER, ID) else "-"
 
 
 def _width(column: Column) -> int:

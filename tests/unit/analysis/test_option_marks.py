@@ -30,6 +30,15 @@ def test_the_buffers_are_options() -> None:
         ("TCP_CONGESTION", "bbr", "cubic", (CHANGED,)),
         ("TCP_QUICKACK", False, True, ()),  # fades by itself
         ("TCP_MAXSEG", 1448, 536, ()),  # every connection has its own
+        ("IP_TTL", 9, 64, (CHANGED,)),
+        (
+            "SO_LINGER",
+            {"enabled": True, "seconds": 7},
+            {"enabled": False, "seconds": 0},
+            (CHANGED,),
+        ),
+        ("IPV6_V6ONLY", True, False, ()),  # bind() to an IPv6 address sets it
+        ("IPV6_UNICAST_HOPS", 255, 64, ()),  # the route's
         ("SO_TYPE", 1, 2, ()),  # never changes
     ],
 )

@@ -12,8 +12,10 @@ from tcptool.catalog.columns import (
     COLUMNS,
     COOKIE,
     HOLDERS,
+    ID,
     INPUTS,
     JSON_COLUMNS,
+    NUMBER,
     OWNER_COLUMNS,
     TEXT,
     TEXT_COLUMNS,
@@ -106,7 +108,7 @@ def test_a_column_is_listed_under_its_name_and_says_what_it_is(column: Column) -
     assert INPUTS[column.name] is column
     assert column.doc
     assert column.width > 0
-    assert column.kind in {"number", TEXT, WORD, ADDRESS, COOKIE, HOLDERS}
+    assert column.kind in {ID, NUMBER, TEXT, WORD, ADDRESS, COOKIE, HOLDERS}
     assert (column.kind == WORD) == (column.words is not None or column.flags is not None)
 
 
@@ -147,19 +149,15 @@ def test_owners_are_looked_for_by_these_columns_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "with_unit", "shown"),
+    ("name", "shown"),
     [
-        ("rtt_us", True, "rtt_us"),
-        ("rtt_us", False, "rtt"),
-        ("retrans_percent", True, "retrans_percent"),
-        ("retrans_percent", False, "retrans"),
-        ("receive_queue_bytes", False, "recv-q"),
-        ("snd_cwnd_packets", False, "snd cwnd"),
-        ("local_port", False, "local port"),
-        ("state", False, "state"),
+        ("rtt_us", "rtt"),
+        ("retrans_percent", "retrans"),
+        ("receive_queue_bytes", "recv-q"),
+        ("snd_cwnd_packets", "snd cwnd"),
+        ("local_port", "local port"),
+        ("state", "state"),
     ],
 )
-def test_a_heading_has_the_unit_unless_the_values_have_it(
-    name: str, with_unit: bool, shown: str
-) -> None:
-    assert title(COLUMNS[name], with_unit=with_unit) == shown
+def test_a_title_leaves_the_unit_to_the_values(name: str, shown: str) -> None:
+    assert title(COLUMNS[name]) == shown

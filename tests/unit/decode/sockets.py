@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tcptool.analysis.readings import derive
 from tcptool.catalog import diag
 from tcptool.catalog.columns import COLUMNS, HOLDERS, TEXT, Column
+from tcptool.catalog.diag import V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED, members
 from tcptool.catalog.states import LISTEN, TCP_STATES
 from tcptool.catalog.tcp_info import SIZE_BYTES, TcpInfo
-from tcptool.decode.address import V4_MAPPED
 from tcptool.decode.diag_request import pack_id
 from tcptool.decode.inet_diag import decode_socket
 from tcptool.decode.netlink import aligned, attribute, message, messages

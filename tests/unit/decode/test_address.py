@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcptool.catalog.diag import AF_INET, AF_INET6
-from tcptool.decode.address import V4_MAPPED, address_text, packed_address
+from tcptool.catalog.diag import AF_INET, AF_INET6, V4_MAPPED
+from tcptool.decode.address import address_text, packed_address
 
 
 @given(st.ip_addresses(v=4))

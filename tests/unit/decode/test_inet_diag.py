@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tcptool.catalog import diag
 from tcptool.catalog.attributes import DctcpInfo, MptcpInfo, VegasInfo
+from tcptool.catalog.diag import V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED
 from tcptool.catalog.tcp_info import SIZE_BYTES
-from tcptool.decode.address import V4_MAPPED
 from tcptool.decode.diag_request import (
     cookie_halves,
     cookie_text,
@@ -21,7 +21,7 @@ from tcptool.decode.diag_request import (
     exact_request,
     pack_id,
 )
-from tcptool.decode.inet_diag import decode_socket, protocol_name
+from tcptool.decode.inet_diag import decode_socket
 from tcptool.decode.netlink import MalformedReply, attribute, attributes, messages, name_text
 from tcptool.model.sock import Congestion, DiagFlags, Endpoint, Socket
 from tests.support.fake_kernel import diag_message, structure_bytes, tcp_info_bytes
@@ -372,10 +372,6 @@ def test_the_low_half_of_a_cookie_comes_first(
 def test_names_end_at_the_first_nul() -> None:
     assert name_text(b"cubic\0bbr") == "cubic"
     assert name_text(b"") == ""
-
-
-def test_protocols_have_names() -> None:
-    assert (protocol_name(6), protocol_name(262)) == ("tcp", "mptcp")
 
 
 def test_recordings_hold_whole_messages() -> None:

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tcptool.catalog.derived import UNKNOWN_BACKLOG
 from tcptool.catalog.diag import AF_INET, AF_INET6, DIAG_MSG_BYTES
-from tcptool.catalog.states import TCP_STATES, TIMERS
+from tcptool.catalog.states import LISTEN, TCP_STATES, TIMERS
 from tcptool.decode.inet_diag import decode_socket
 from tcptool.decode.netlink import messages
-from tcptool.decode.proc import net_tcp_as_diag, parse_cgroup, parse_stat, socket_inode
+from tcptool.decode.proc import (
+    net_tcp_as_diag,
+    parse_cgroup,
+    parse_stat,
+    parse_thread_group,
+    socket_inode,
+)
 from tcptool.model.owner import Process
 from tcptool.model.sock import Socket
 from tests.support.fake_kernel import stat_text
@@ -96,6 +103,11 @@ def test_a_line_of_the_table_says_what_the_message_says() -> None:
     assert (one.cookie, one.tcp_info, one.cgroup_id, one.ifindex) == (None, None, None, 0)
 
 
+def test_a_listener_does_not_tell_its_backlog() -> None:
+    one = read("header\n" + LINE.replace(" 01 00000010", " 0A 00000000", 1), AF_INET)[0]
+    assert (one.state, one.accept_queue, one.backlog) == ("listen", 32, None)
+
+
 @pytest.mark.parametrize(
     ("file", "dump", "family"), [("tcp", "ipv4", AF_INET), ("tcp6", "ipv6", AF_INET6)]
 )
@@ -171,11 +183,12 @@ def lines(draw: st.DrawFn, family: int) -> tuple[str, Socket]:
         f"{0:4d}: {shown[0]} {shown[1]} {state:02X} {tx:08X}:{rx:08X} {timer:02X}:{when:08X} "
         f"{retrans:08X} {uid:5d} {probes:8d} {inode} 1 {0:016x} 20 4 0 10 -1"
     )
+    queued = UNKNOWN_BACKLOG if state == LISTEN else tx
     sent = probes if TIMERS[timer].word in ("keepalive", "persist") else retrans
     head = struct.pack("=BBBB", family, state, timer, sent)
     ports = struct.pack("!HH", ends[0][1], ends[1][1])
     addresses = b"".join(packed.ljust(16, b"\0") for packed, _ in ends)
-    tail = struct.pack("=IQ5I", 0, 0, when * 10, rx, tx, uid, inode)
+    tail = struct.pack("=IQ5I", 0, 0, when * 10, rx, queued, uid, inode)
     return line, decode_socket(head + ports + addresses + tail)
 
 
@@ -185,3 +198,16 @@ def test_any_line_gives_the_socket_that_it_stands_for(family: int, data: st.Data
     made = data.draw(st.lists(lines(family), max_size=5))
     text = "header\n" + "".join(f"{line}\n" for line, _ in made)
     assert read(text, family) == [one for _, one in made]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Name:\tx\nUmask:\t0022\nTgid:\t42\nPid:\t43\n", 42),
+        ("Name:\tTgid:\t7\nPid:\t43\n", None),
+        ("Tgid:\t\n", None),
+        ("", None),
+    ],
+)
+def test_thread_group(text: str, expected: int | None) -> None:
+    assert parse_thread_group(text) == expected

@@ -24,8 +24,8 @@ from tcptool.decode.projection import (
 )
 from tcptool.model.filter import And, Compare, Filter, Host, Not, Or, States
 from tcptool.model.owner import Holder, Process
-from tcptool.sansio.filter_eval import evaluate
 from tests.support.fake_kernel import diag_message, tcp_info_bytes
+from tests.support.filter_reference import evaluate
 from tests.support.recorded import PROTOCOLS, recorded
 from tests.unit.decode.sockets import (
     ATTRIBUTES,

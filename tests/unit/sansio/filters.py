@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from tcptool.catalog.columns import COLUMNS
-from tcptool.catalog.diag import AF_INET, AF_INET6
+from tcptool.catalog.diag import AF_INET, AF_INET6, V4_MAPPED
 from tcptool.catalog.states import TCP_STATES, number
 from tcptool.model.filter import And, Compare, Filter, Host, Not, Or, States
-from tcptool.sansio.filter_eval import V4_MAPPED
 
 ORDINARY_STATES = sorted(set(TCP_STATES) - {12, 13})
 

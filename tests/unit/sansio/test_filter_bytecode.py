@@ -10,7 +10,7 @@ from hypothesis import given
 from tcptool.catalog.diag import AF_INET, ALL_STATES
 from tcptool.model.filter import And, Compare, Filter, Host, Not, Or, States
 from tcptool.sansio.filter_bytecode import MAX_BYTECODE_BYTES, KernelFilter, compile_for_kernel
-from tcptool.sansio.filter_eval import evaluate
+from tests.support.filter_reference import evaluate
 from tests.unit.sansio.filters import FILTERS, KERNEL_FILTERS, Row, audit, matches, rows
 
 ROW = Row(AF_INET, b"\x7f\0\0\1", 80, b"\x0a\1\2\3", 50_000)

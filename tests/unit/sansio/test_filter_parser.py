@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tcptool.catalog.columns import COLUMNS, column_names
 from tcptool.errors import UsageError
 from tcptool.model.filter import And, Compare, Filter, Host, Not, Or, States
-from tcptool.sansio.filter_eval import evaluate
 from tcptool.sansio.filter_parser import MAX_DEPTH, STATE_NAMES, FilterError, parse_filter
+from tests.support.filter_reference import evaluate
 from tests.unit.sansio.filters import FILTERS, show
 
 SERVICES = {"http": 80, "https": 443}

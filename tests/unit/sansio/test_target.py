@@ -21,6 +21,8 @@ from tcptool.sansio.target import ACCEPTED, parse_target
 
 LOCALHOST = b"\x7f\0\0\1"
 LOCALHOST6 = bytes(15) + b"\1"
+LINK_LOCAL = b"\xfe\x80" + bytes(13) + b"\1"
+LINK_LOCAL_2 = b"\xfe\x80" + bytes(13) + b"\2"
 
 MEANINGS: dict[str, Target] = {
     "1234:5": Descriptor(1234, 5),
@@ -35,11 +37,15 @@ MEANINGS: dict[str, Target] = {
     ":https": Port(443),
     "127.0.0.1:80-127.0.0.1:50000": FourTuple(LOCALHOST, 80, LOCALHOST, 50_000),
     "[::1]:80-[::1]:0": FourTuple(LOCALHOST6, 80, LOCALHOST6, 0),
+    "[fe80::1%eth0]:80-[fe80::2%eth0.7]:443": FourTuple(LINK_LOCAL, 80, LINK_LOCAL_2, 443),
     "127.0.0.1:80": FilterTarget(
         Or((Host("local", LOCALHOST, 32, 80), Host("peer", LOCALHOST, 32, 80)))
     ),
     "[::1]:80": FilterTarget(
         Or((Host("local", LOCALHOST6, 128, 80), Host("peer", LOCALHOST6, 128, 80)))
+    ),
+    "[fe80::1%lo]:80": FilterTarget(
+        Or((Host("local", LINK_LOCAL, 128, 80), Host("peer", LINK_LOCAL, 128, 80)))
     ),
     "state established": FilterTarget(States(frozenset({1}))),
     "dev lo": FilterTarget(Compare("ifindex", "=", 1)),

@@ -12,12 +12,10 @@ import operator
 from collections.abc import Callable
 from typing import Final
 
+from tcptool.catalog.diag import V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED
 from tcptool.catalog.states import TCP_STATES, number
 from tcptool.model.filter import And, Filter, Host, Not, Or, States
-
-V4_MAPPED: Final = bytes(10) + b"\xff\xff"
-"""``::ffff:0:0/96`` (RFC 4291, 2.5.5.2): IPv4 through an IPv6 socket."""
 
 _ORDER: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
