@@ -92,7 +92,7 @@ def ensure_environment() -> None:
     for file in (LOCK, ROOT / "pyproject.toml"):
         digest.update(file.read_bytes())
     # Their files are copied at install time, so a new one needs a new installation.
-    for folder in ("man", "completions"):
+    for folder in ("man/man1", "man/man7", "completions"):
         digest.update(" ".join(sorted(path.name for path in (ROOT / folder).glob("*"))).encode())
     wanted = digest.hexdigest()
     if Path(PYTHON).exists() and STAMP.exists() and STAMP.read_text() == wanted:

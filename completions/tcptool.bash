@@ -25,7 +25,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect explain schema completion help'
+            values='list inspect explain apply verify undo options profiles schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -86,11 +86,94 @@ _tcptool() {
                     ;;
             esac
             ;;
+        apply)
+            options='--profile -n --dry-run --also-clamp --listeners -y --yes --max --force -6 --ipv6 --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --profile)
+                    ask=profiles
+                    ;;
+                --max)
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        verify)
+            options='--profile --listeners --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --profile)
+                    ask=profiles
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        undo)
+            options='--last --target --list -n --dry-run --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --target)
+                    ask=sockets
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        options)
+            options='--settable --risk --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --risk)
+                    values='safe warn refuse'
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    values='SO_DEBUG SO_REUSEADDR SO_TYPE SO_ERROR SO_DONTROUTE SO_BROADCAST SO_SNDBUF SO_RCVBUF SO_KEEPALIVE SO_OOBINLINE SO_NO_CHECK SO_PRIORITY SO_LINGER SO_BSDCOMPAT SO_REUSEPORT SO_RCVLOWAT SO_SNDLOWAT SO_RCVTIMEO SO_SNDTIMEO SO_BINDTODEVICE SO_ATTACH_FILTER SO_DETACH_FILTER SO_PEERNAME SO_TIMESTAMP SO_ACCEPTCONN SO_SNDBUFFORCE SO_RCVBUFFORCE SO_TIMESTAMPNS SO_MARK SO_TIMESTAMPING SO_PROTOCOL SO_DOMAIN SO_PEEK_OFF SO_LOCK_FILTER SO_BUSY_POLL SO_MAX_PACING_RATE SO_INCOMING_CPU SO_ATTACH_BPF SO_ATTACH_REUSEPORT_CBPF SO_ATTACH_REUSEPORT_EBPF SO_CNX_ADVICE SO_MEMINFO SO_INCOMING_NAPI_ID SO_COOKIE SO_ZEROCOPY SO_TXTIME SO_BINDTOIFINDEX SO_RCVTIMEO_NEW SO_SNDTIMEO_NEW SO_DETACH_REUSEPORT_BPF SO_PREFER_BUSY_POLL SO_BUSY_POLL_BUDGET SO_NETNS_COOKIE SO_BUF_LOCK SO_RESERVE_MEM SO_TXREHASH SO_RCVMARK SO_PASSPIDFD SO_PEERPIDFD SO_RCVPRIORITY SO_PASSRIGHTS SO_INQ TCP_NODELAY TCP_MAXSEG TCP_CORK TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT TCP_SYNCNT TCP_LINGER2 TCP_DEFER_ACCEPT TCP_WINDOW_CLAMP TCP_INFO TCP_QUICKACK TCP_CONGESTION TCP_MD5SIG TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK TCP_USER_TIMEOUT TCP_REPAIR TCP_REPAIR_QUEUE TCP_QUEUE_SEQ TCP_REPAIR_OPTIONS TCP_FASTOPEN TCP_TIMESTAMP TCP_NOTSENT_LOWAT TCP_CC_INFO TCP_SAVE_SYN TCP_SAVED_SYN TCP_REPAIR_WINDOW TCP_FASTOPEN_CONNECT TCP_ULP TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_FASTOPEN_NO_COOKIE TCP_ZEROCOPY_RECEIVE TCP_INQ TCP_TX_DELAY TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_INFO TCP_AO_GET_KEYS TCP_AO_REPAIR TCP_IS_MPTCP TCP_RTO_MAX_MS TCP_RTO_MIN_US TCP_DELACK_MAX_US IP_TOS IP_TTL IP_OPTIONS IP_MTU_DISCOVER IP_RECVERR IP_MTU IP_FREEBIND IP_TRANSPARENT IP_MINTTL IP_BIND_ADDRESS_NO_PORT IP_UNICAST_IF IP_LOCAL_PORT_RANGE IPV6_UNICAST_HOPS IPV6_MTU_DISCOVER IPV6_MTU IPV6_RECVERR IPV6_V6ONLY IPV6_DONTFRAG IPV6_TCLASS IPV6_AUTOFLOWLABEL IPV6_ADDR_PREFERENCES IPV6_MINHOPCOUNT IPV6_FREEBIND backlog'
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        profiles)
+            options='--json --color -q --quiet --debug -h --help'
+            case $previous in
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    values='list show guide rpc bulk-wan stream push db-client proxy mobile'
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         schema)
             options='-h --help'
             case $previous in
                 *)
-                    values='error explain inspect inspect-watch list list-groups'
+                    values='apply error explain inspect inspect-watch list list-groups options profiles profiles-show undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -108,7 +191,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect explain schema completion help ls fields'
+                    values='list inspect explain apply verify undo options profiles schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

@@ -98,9 +98,19 @@ _KINDS: dict[int, type[TcptoolError]] = {
 }
 
 
+def errno_name(number: int) -> str:
+    """``EPERM``; ``errno 524`` for a number that has no name.
+
+    Two names share 95, and Python knows it as ENOTSUP, which no manual page of sockets uses.
+    """
+    if number == errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
+    return errno.errorcode.get(number, f"errno {number}")
+
+
 def describe_errno(number: int) -> str:
     """``Operation not permitted (EPERM)``."""
-    return f"{os.strerror(number)} ({errno.errorcode.get(number, 'no errno')})"
+    return f"{os.strerror(number)} ({errno_name(number)})"
 
 
 def from_oserror(doing: str, exc: OSError, *, hint: str = "") -> TcptoolError:

@@ -1,7 +1,7 @@
 """Completion scripts for bash, zsh and fish, from the command tree and the catalogs.
 
 Everything that is known beforehand is written into the scripts, so that a Tab costs no process;
-only live sockets and network namespaces are asked for (tcptool/cli/complete.py).  No script
+only live sockets, namespaces and profiles are asked for (tcptool/cli/complete.py).  No script
 evaluates text that it was given, and every text written into one is on a whitelist.
 """
 
@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 from tcptool.actions.explain import every_explanation
 from tcptool.actions.list import GROUPINGS
+from tcptool.actions.options import ALL
 from tcptool.catalog.columns import COLUMNS
+from tcptool.catalog.options import Risk
+from tcptool.catalog.profiles import BY_NAME as PROFILES
+from tcptool.cli.common import Color
 from tcptool.cli.completion import Shell
 from tcptool.cli.help import TOPICS
-from tcptool.cli.options import Color
 from tools.schemas import NAMES
 from tools.tree import Command, Parameter, commands, program
 
@@ -36,6 +39,10 @@ VALUES = {
     "name": Values(tuple(sorted(NAMES))),
     "names": Values(tuple(dict.fromkeys(entry.name for entry in every_explanation()))),
     "netns": Values(ask="netns"),
+    "option_names": Values(tuple(option.name for option in ALL)),
+    "risk": Values(tuple(Risk)),
+    "profile": Values(ask="profiles"),
+    "profile_words": Values(("list", "show", *PROFILES)),
     "shell": Values(tuple(Shell)),
     "sort": Values(tuple(COLUMNS)),
     "target": Values(ask="sockets"),

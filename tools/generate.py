@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools import completions, man, schemas
+from tools import completions, man, man_tables, schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATORS = {
     "completions": completions.files,
-    "man": man.files,
+    "man/man1": man.files,
+    "man/man7": man_tables.files,
     "tcptool/schemas": schemas.files,
 }
 """Folder, which holds nothing else, and the function that says what belongs into it."""

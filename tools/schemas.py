@@ -7,6 +7,7 @@ allowed: adding one does not change the version of a document.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import types
 from collections.abc import Callable, Mapping
@@ -16,15 +17,20 @@ from tcptool.actions.list import GROUPINGS
 from tcptool.catalog import derived
 from tcptool.catalog.columns import COLUMNS, COOKIE, HOLDERS, ID, NUMBER, Column, Info
 from tcptool.catalog.columns import Derived as DerivedSource
+from tcptool.catalog.profiles import Profile
 from tcptool.catalog.registry import UNLIMITED, Member, members
 from tcptool.catalog.states import Meaning
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.errors import EXIT_MEANINGS
+from tcptool.model.change import ChangeReport
 from tcptool.model.explanation import Explanation
 from tcptool.model.inspection import Derived, Inspection, Sample, WatchEnd
+from tcptool.model.option_report import OptionSurvey
+from tcptool.model.profile import ProfileEntry
 from tcptool.model.report import Missing, Warning
 from tcptool.model.sock import Socket
 from tcptool.model.socket_list import Group
+from tcptool.model.undo import UndoList
 from tcptool.units import split_unit
 
 Schema = dict[str, Any]
@@ -74,6 +80,8 @@ class _Builder:
         """The schema of a Python type; a record is referred to."""
         if kind in SIMPLE:
             return {"type": SIMPLE[kind]}
+        if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
+            return {"enum": list(kind)}
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             return self._record(kind)
         origin, inner = get_origin(kind), get_args(kind)
@@ -225,6 +233,13 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "inspect": lambda builder: builder.of(Inspection),
     "inspect-watch": lambda builder: builder.of(Sample | WatchEnd),
     "explain": lambda builder: builder.of(tuple[Explanation, ...]),
+    "profiles": lambda builder: _object({"profiles": builder.of(tuple[ProfileEntry, ...])}),
+    "profiles-show": lambda builder: builder.of(Profile),
+    "options": lambda builder: builder.of(tuple[OptionSurvey, ...]),
+    "apply": lambda builder: builder.of(ChangeReport),
+    "verify": lambda builder: builder.of(ChangeReport),
+    "undo": lambda builder: builder.of(ChangeReport),
+    "undo-list": lambda builder: builder.of(UndoList),
 }
 """What stands under ``data``, by the name in ``schema``."""
 

@@ -1,4 +1,4 @@
-"""What a shell may offer after Tab: live sockets by PID:FD, and named network namespaces.
+"""What a shell may offer after Tab: live sockets by PID:FD, named network namespaces, profiles.
 
 Nothing that another process chose may reach a shell: candidates are digits and colons or names
 of a whitelist, descriptions are reduced to letters, digits and a few harmless marks.
@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from tcptool.catalog.columns import COLUMNS, INPUTS
+from tcptool.catalog.profiles import BUILT_IN
 from tcptool.decode.projection import RAW, Lookups, Projection
 from tcptool.linux.kernel import Kernel
 from tcptool.linux.netns import NAMED
 from tcptool.linux.owners import find_owners
 from tcptool.linux.procfs import ProcFs
+from tcptool.linux.profiles import profile_files
 from tcptool.linux.sock_diag import Dump
 
 Candidate = tuple[str, str]
@@ -48,6 +50,14 @@ def socket_candidates(kernel: Kernel, prefix: str) -> Iterator[Candidate]:
                     found[process.pid, fd] = f"{process.name} {about}"
     for (pid, fd), description in sorted(found.items()):
         yield f"{pid}:{fd}", _NOT_HARMLESS.sub("?", description)
+
+
+def profile_candidates(_kernel: Kernel, prefix: str) -> Iterator[Candidate]:
+    """Profiles of tcptool and of the user, by name."""
+    own = {path.stem: "your own profile" for path in profile_files()}
+    for name, about in ({p.name: p.summary for p in BUILT_IN} | own).items():
+        if name.startswith(prefix) and _NAME.fullmatch(name):
+            yield name, _NOT_HARMLESS.sub("?", about)
 
 
 def netns_candidates(_kernel: Kernel, prefix: str) -> Iterator[Candidate]:

@@ -41,7 +41,7 @@ _STRUCTURES: Final = {
     "vegas": VegasInfo,
     "MPTCP": MptcpInfo,
 }
-_NOT_COLUMNS: Final = ("cwnd_rate_bytes_per_s", "window_rate_bytes_per_s")
+NOT_COLUMNS: Final = ("cwnd_rate_bytes_per_s", "window_rate_bytes_per_s")
 """Derived values that only `inspect` shows."""
 
 
@@ -72,11 +72,11 @@ def every_explanation() -> Iterator[Explanation]:
     for name, column in COLUMNS.items():
         if isinstance(column.source, Derived):
             inputs = ", ".join(column.source.inputs)
-            yield _plain(name, "derived value", _text(name), column.unit, (("from", inputs),))
+            yield _plain(name, "derived value", derivation(name), column.unit, (("from", inputs),))
         elif not isinstance(column.source, Info):
             yield _plain(name, "column", column.doc, column.unit)
-    for name in _NOT_COLUMNS:
-        yield _plain(name, "derived value", _text(name), split_unit(name)[1])
+    for name in NOT_COLUMNS:
+        yield _plain(name, "derived value", derivation(name), split_unit(name)[1])
     for kind, structure in _STRUCTURES.items():
         for name, member in members(structure).items():
             if name not in COLUMNS and name != "reserved":
@@ -90,7 +90,7 @@ def every_explanation() -> Iterator[Explanation]:
         yield _plain(mark, "mark", meaning_text, Unit.COUNT)
 
 
-def _text(name: str) -> str:
+def derivation(name: str) -> str:
     """The whole docstring of a derived value's function, as one paragraph."""
     return " ".join((getattr(derived, name).__doc__ or "").replace("``", "").split())
 

@@ -10,7 +10,11 @@ from tcptool.model.report import Host
 
 def host_facts(kernel: Kernel) -> Host:
     """Name and kernel of this host, and the time in UTC to the millisecond."""
-    now_ms = round(kernel.wall_clock() * 1000)
-    seconds, ms = divmod(now_ms, 1000)
+    return Host(kernel.hostname(), kernel.release(), iso_time(kernel.wall_clock()))
+
+
+def iso_time(time_s: float) -> str:
+    """Seconds since the epoch as UTC, ISO 8601 with milliseconds."""
+    seconds, ms = divmod(round(time_s * 1000), 1000)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return Host(kernel.hostname(), kernel.release(), f"{stamp}.{ms:03d}Z")
+    return f"{stamp}.{ms:03d}Z"

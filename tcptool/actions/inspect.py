@@ -6,7 +6,6 @@ from one borrow of well under a millisecond, and following never borrows at all.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,15 +21,14 @@ from tcptool.decode.address import packed_address
 from tcptool.decode.options import decode_option
 from tcptool.decode.tcp_info import decode_accecn
 from tcptool.errors import NotFound, NotPermitted, TcptoolError, Unsupported
-from tcptool.linux.borrow import Descriptor, check_identity
 from tcptool.linux.cgroups import cgroup_paths
 from tcptool.linux.kernel import Kernel
 from tcptool.linux.lookup import find, sockets
 from tcptool.linux.owners import Owners, find_owners
 from tcptool.linux.sock_diag import Dump
 from tcptool.linux.users import user_name
+from tcptool.linux.visit import Readings, read_option, read_step, visit
 from tcptool.model.inspection import (
-    HolderRecord,
     Inspection,
     InspectReport,
     OptionReading,
@@ -38,6 +36,7 @@ from tcptool.model.inspection import (
     Rates,
     Sample,
     WatchEnd,
+    holder_records,
 )
 from tcptool.model.owner import Holder
 from tcptool.model.report import Missing, Warning
@@ -45,13 +44,6 @@ from tcptool.model.sock import Socket
 
 _FAMILIES: Final = {"ipv4": diag.AF_INET, "ipv6": diag.AF_INET6}
 _HANDSHAKING: Final = frozenset({"syn-recv", "new-syn-recv"})
-
-SLICE_S: Final = 0.0005
-"""Longest look at a borrowed socket.  Idle, all options take a third of it; each of them waits
-for the socket's lock, which a busy connection holds most of the time."""
-
-Readings = dict[SocketOption, bytes | int]
-"""An option's raw value, or the errno with which the kernel refused it."""
 
 
 def inspect_socket(found: Found) -> InspectReport:
@@ -73,14 +65,14 @@ def inspect_socket(found: Found) -> InspectReport:
     found = replace(found, socket=sock)
     inspection = Inspection(
         socket=sock,
-        holders=_records(holders),
+        holders=holder_records(holders),
         user=None if sock.uid is None else user_name(sock.uid),
         cgroup=_cgroup(kernel, sock, holders),
         netns_inode=netns_inode,
         accecn=decode_accecn(sock.tcp_info.accecn_raw if sock.tcp_info else None, kernel.release()),
         derived=derive(sock.tcp_info),
         options=options,
-        other_end=OtherEnd(socket=other, holders=_records(owners.of(other.inode)))
+        other_end=OtherEnd(socket=other, holders=holder_records(owners.of(other.inode)))
         if other
         else None,
         subflows=_subflows(kernel, sock),
@@ -163,15 +155,6 @@ def _netns_inode(kernel: Kernel) -> int | None:
         return None
 
 
-def _records(holders: tuple[Holder, ...]) -> tuple[HolderRecord, ...]:
-    return tuple(
-        HolderRecord(
-            pid=h.process.pid, fd=h.fd, process=h.process.name, start_ticks=h.process.start_ticks
-        )
-        for h in holders
-    )
-
-
 def _cgroup(kernel: Kernel, sock: Socket, holders: tuple[Holder, ...]) -> str | None:
     if sock.cgroup_id is not None and (path := cgroup_paths(kernel.proc).get(sock.cgroup_id)):
         return path
@@ -233,7 +216,7 @@ def _defaults(kernel: Kernel, sock: Socket, wanted: list[SocketOption]) -> Readi
     protocol = diag.IPPROTO_MPTCP if sock.protocol == "mptcp" else diag.IPPROTO_TCP
     try:
         with kernel.fresh_socket(_FAMILIES[sock.family], protocol) as fresh:
-            return {option: _read_option(fresh, option) for option in wanted}
+            return {option: read_option(fresh, option) for option in wanted}
     except OSError:
         return {}  # MPTCP or IPv6 has been turned off since
 
@@ -241,42 +224,15 @@ def _defaults(kernel: Kernel, sock: Socket, wanted: list[SocketOption]) -> Readi
 def _borrow_from_one(
     kernel: Kernel, sock: Socket, holders: tuple[Holder, ...], wanted: list[SocketOption]
 ) -> tuple[Readings, TcptoolError | None]:
-    """Read the options through the holders that allow it, a slice at a time."""
-    refusal: TcptoolError | None = None
+    """Read the options through a holder that allows it; decoding waits until it is given back."""
     readings: Readings = {}
+    steps = [read_step(readings, option) for option in wanted]
     cookie = int(sock.cookie, 16) if sock.cookie else None
-    for holder in holders:
-        doing = f"borrowing descriptor {holder.fd} of process {holder.process.pid}"
-        try:
-            while len(readings) < len(wanted):
-                with kernel.borrow(holder.process.pid, holder.fd) as descriptor:
-                    until = kernel.monotonic() + SLICE_S
-                    check_identity(descriptor, doing, inode=sock.inode, cookie=cookie)
-                    left = wanted[len(readings) :]
-                    readings |= _read_slice(kernel, descriptor, left, until)
-            return readings, None
-        except TcptoolError as exc:
-            refusal = refusal or exc
-    return {}, refusal
-
-
-def _read_slice(
-    kernel: Kernel, descriptor: Descriptor, wanted: list[SocketOption], until: float
-) -> Readings:
-    """The raw values of the first options, one at least; decoding waits until it is given back."""
-    readings: Readings = {}
-    for option in wanted:
-        readings[option] = _read_option(descriptor, option)
-        if kernel.monotonic() >= until:
-            break
-    return readings
-
-
-def _read_option(descriptor: Descriptor, option: SocketOption) -> bytes | int:
     try:
-        return descriptor.getsockopt(option.level, option.number, option.size)
-    except OSError as exc:
-        return exc.errno or errno.EIO
+        visit(kernel, holders, steps, inode=sock.inode or 0, cookie=cookie)
+    except TcptoolError as exc:
+        return {}, exc
+    return readings, None
 
 
 def _readings(kernel: Kernel, raw: Readings, raw_defaults: Readings) -> tuple[OptionReading, ...]:
@@ -307,7 +263,7 @@ def _readings(kernel: Kernel, raw: Readings, raw_defaults: Readings) -> tuple[Op
 
 def _sysctl(kernel: Kernel, name: str) -> int | None:
     try:
-        return int(kernel.proc.read(f"sys/net/{name}"))
+        return int(kernel.sysctl(name))
     except (OSError, ValueError):
         return None
 

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tcptool.actions.list import lookups_for, owners_for
@@ -183,6 +183,19 @@ def _by_inodes(kernel: Kernel, inodes: Collection[int]) -> list[Socket]:
     return [sock for sock in found if sock.protocol == "mptcp" or sock.inode not in mptcp]
 
 
+def whole_connections(found: list[Found]) -> list[Found]:
+    """The same sockets, with an MPTCP connection in the place of its subflows."""
+    chosen: dict[tuple[int, int | None, str | None], Found] = {}
+    for one in found:
+        sock = one.socket
+        if sock.protocol == "tcp" and sock.ulp == "mptcp" and sock.inode:
+            above = [s for s in _by_inodes(one.kernel, [sock.inode]) if s.protocol == "mptcp"]
+            one = replace(one, socket=above[0]) if above else one  # noqa: PLW2901
+        known = (one.socket.inode, one.socket.cookie)
+        chosen.setdefault((id(one.kernel), *known), one)
+    return list(chosen.values())
+
+
 def _kernel_of(kernel: Kernel, pid: int) -> Kernel:
     """The view of the process's own network namespace."""
     try:
@@ -341,6 +354,11 @@ class _Identity:
 
 def _endpoint(family: int, address: bytes, port: int) -> Endpoint:
     return Endpoint(address_text(family, address.ljust(16, b"\0")), port)
+
+
+def identify(descriptor: Descriptor, doing: str) -> Socket:
+    """A record of an open socket from its descriptor alone."""
+    return _identify(descriptor, doing, descriptor.inode()).unlisted()
 
 
 def _identify(descriptor: Descriptor, doing: str, inode: int) -> _Identity:

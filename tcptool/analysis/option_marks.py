@@ -17,8 +17,8 @@ MARK_MEANINGS: Final = {
 }
 
 BUFFERS: Final = {
-    "SO_SNDBUF": ("send", "core/wmem_max"),
-    "SO_RCVBUF": ("receive", "core/rmem_max"),
+    "SO_SNDBUF": ("send", "net.core.wmem_max"),
+    "SO_RCVBUF": ("receive", "net.core.rmem_max"),
 }
 """Buffer options: their word in SO_BUF_LOCK, and the sysctl that limits setting them."""
 

@@ -167,9 +167,10 @@ class SocketOption:
     number in it); neither means that it depends on the socket or the host.  ``inherited``:
     a connection accepted later starts with the listener's value.  ``tuned_by_kernel``: on a
     bound or connected socket it reads something else than on a fresh one though nobody has
-    set it, so the difference says nothing about the owner.  ``words`` names enumerated
-    values, flag bits and sentinels.  ``eq=False``: entries are compared by identity, there
-    is one of each.
+    set it, so the difference says nothing about the owner.  ``also`` are numbers outside the
+    range that are accepted all the same; ``limit_sysctl`` is the sysctl to which a larger value
+    is cut without an error.  ``words`` names enumerated values, flag bits and sentinels.
+    ``eq=False``: entries are compared by identity, there is one of each.
     """
 
     name: str
@@ -183,6 +184,8 @@ class SocketOption:
     family: Family = Family.ANY
     minimum: int | None = None
     maximum: int | None = None
+    also: tuple[int, ...] = ()
+    limit_sysctl: str = ""
     range_text: str = ""
     default: OptionValue | None = None
     default_sysctl: str = ""
@@ -201,7 +204,7 @@ class SocketOption:
     words: dict[int, Meaning] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Short, and cheap to define: a generated one would list 28 fields."""
+        """Short, and cheap to define: a generated one would list 30 fields."""
         return f"<SocketOption {self.name}>"
 
     @property
@@ -407,6 +410,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         number=7,
         codec=Codec.INT,
         unit=Unit.BYTES,
+        limit_sysctl="net.core.wmem_max",
         range_text="any number; limited to net.core.wmem_max, then doubled, at least 4608; "
         "a negative number means the maximum",
         default_sysctl="net.ipv4.tcp_wmem[1]",
@@ -427,6 +431,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         number=8,
         codec=Codec.INT,
         unit=Unit.BYTES,
+        limit_sysctl="net.core.rmem_max",
         range_text="any number; limited to net.core.rmem_max, then doubled, at least 2304; "
         "a negative number means the maximum",
         default_sysctl="net.ipv4.tcp_rmem[1]",
@@ -501,7 +506,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         number=13,
         codec=Codec.LINGER,
         size=8,
-        range_text="enabled: any non-zero number reads 1; seconds are kept only when enabled",
+        range_text="enabled: any non-zero number reads 1; seconds are taken only when enabled",
         default={"enabled": False, "seconds": 0},
         when=When.AT_CLOSE,
         reads_back=ReadBack.MOVING,
@@ -510,8 +515,8 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         doc="What the last close() does with unsent data: with a time, wait so long; with a "
         "time of 0, throw it away and reset the connection.",
         pitfall="Enabled with 0 seconds, the owner's close() sends RST and the peer loses what it "
-        "had not read. The last close may be ours. Disabled, the seconds read back 0; negative "
-        "seconds overflow and mean for ever.",
+        "had not read. The last close may be ours. Disabled, the seconds stay what they were; "
+        "negative seconds overflow and mean for ever.",
         source="socket(7)",
     ),
     SocketOption(
@@ -547,6 +552,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         number=18,
         codec=Codec.INT,
         unit=Unit.BYTES,
+        limit_sysctl="net.ipv4.tcp_rmem[2]",
         range_text="0 is stored as 1; at most half of net.ipv4.tcp_rmem[2], or half of a "
         "receive buffer that is locked; negative means that maximum",
         default=1,
@@ -625,8 +631,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         default="",
         when=When.KILLS,
         when_text="before connect it chooses the interface",
-        privilege="none to set it once; CAP_NET_RAW in the socket's network namespace to "
-        "change or clear it",
+        privilege="CAP_NET_RAW in the socket's network namespace, to change or clear it",
         risk=Risk.REFUSE,
         mptcp=Mptcp.OK,
         doc="Ties the socket to one network interface.",
@@ -644,6 +649,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.NOTHING,
         inherited=True,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="2.2",
         doc="Attaches a classic BPF program that drops received segments.",
         pitfall="Reading it (as SO_GET_FILTER) counts in instructions, not in bytes. A wrong "
@@ -659,6 +665,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         access=Access.WRITE_ONLY,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="2.2",
         doc="Removes the attached BPF program, classic or extended.",
         pitfall="The program's owner may rely on it for its safety; it cannot be read, "
@@ -850,7 +857,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         unit=Unit.MICROSECONDS,
         minimum=0,
         default_sysctl="net.core.busy_read",
-        privilege="none on 6.18; older kernels ask for CAP_NET_ADMIN to raise it",
+        privilege="CAP_NET_ADMIN to raise it, on older kernels; not on 6.18",
         risk=Risk.WARN,
         mptcp=Mptcp.OK,
         since="3.11",
@@ -906,6 +913,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         access=Access.WRITE_ONLY,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="3.19",
         doc="Attaches an extended BPF program that drops received segments.",
         pitfall="A wrong program stalls the connection.",
@@ -921,6 +929,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         when=When.LISTENER,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="4.5",
         doc="A classic BPF program that picks the listener of a shared port.",
         pitfall="It redirects the new connections of every listener in the group.",
@@ -935,6 +944,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         when=When.LISTENER,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="4.5",
         doc="An extended BPF program that picks the listener of a shared port.",
         pitfall="It redirects the new connections of every listener in the group.",
@@ -1049,8 +1059,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         default=0,
         when=When.KILLS,
         when_text="before connect it chooses the interface",
-        privilege="none to set it once; CAP_NET_RAW in the socket's network namespace to "
-        "change or clear it",
+        privilege="CAP_NET_RAW in the socket's network namespace, to change or clear it",
         risk=Risk.REFUSE,
         mptcp=Mptcp.OK,
         since="5.1",
@@ -1110,6 +1119,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         when=When.LISTENER,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.REFUSED,
         since="5.3",
         doc="Removes the BPF program that picks the listener of a shared port.",
         pitfall="It redirects the new connections of every listener in the group, and the "
@@ -1236,9 +1246,10 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.REFUSE,
         when=When.NO_EFFECT,
         inherited=False,
+        mptcp=Mptcp.OK,
         since="6.5",
         doc="Adds the sender's pidfd to messages of unix sockets.",
-        pitfall="Unix sockets only: EOPNOTSUPP on TCP.",
+        pitfall="Unix sockets only: EOPNOTSUPP on TCP. An MPTCP socket accepts it.",
         source="net/core/sock.c",
     ),
     SocketOption(
@@ -1278,6 +1289,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.REFUSE,
         when=When.NO_EFFECT,
         inherited=False,
+        mptcp=Mptcp.REFUSED,
         since="6.16",
         doc="Allows receiving descriptors over a unix socket.",
         pitfall="Unix sockets only: EOPNOTSUPP on TCP.",
@@ -1291,6 +1303,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         risk=Risk.REFUSE,
         when=When.NO_EFFECT,
         inherited=False,
+        mptcp=Mptcp.REFUSED,
         since="6.17",
         doc="Adds the number of bytes left to read to messages of unix sockets.",
         pitfall="Unix sockets only: ENOPROTOOPT on TCP, where TCP_INQ is meant.",
@@ -1319,6 +1332,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         unit=Unit.BYTES,
         minimum=88,
         maximum=32767,
+        also=(0,),
         range_text="or 0 for no limit",
         default=536,
         when=When.BEFORE_CONNECT,
@@ -1538,6 +1552,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="2.6.20",
         doc="Adds a key for signing segments (RFC 2385, for BGP).",
         pitfall="The peer drops every segment until it has the same key.",
@@ -1604,6 +1619,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         when=When.KILLS,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="3.5",
         doc="Freezes a connection so that its state can be copied (checkpoint and restore).",
         pitfall="Sends fail while it is on, and close() sends no FIN: the peer is left alone.",
@@ -1617,6 +1633,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="3.5",
         doc="The queue that repair mode works on.",
         pitfall="EINVAL outside repair mode.",
@@ -1630,6 +1647,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="3.5",
         doc="The sequence number of the queue that repair mode works on.",
         pitfall="Whoever knows it can forge segments of this connection.",
@@ -1646,6 +1664,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.NOTHING,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="3.5",
         doc="Restores negotiated TCP options in repair mode.",
         pitfall="It breaks the agreement with the peer.",
@@ -1657,6 +1676,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         number=23,
         codec=Codec.INT,
         minimum=0,
+        limit_sysctl="net.core.somaxconn",
         range_text="limited to net.core.somaxconn; EINVAL on a connection",
         default=0,
         when=When.LISTENER,
@@ -1765,6 +1785,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.NOTHING,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="4.8",
         doc="The window state that repair mode copies.",
         pitfall="Whoever knows it can forge segments of this connection.",
@@ -1812,6 +1833,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="4.14",
         doc="TCP_MD5SIG for address prefixes.",
         pitfall="The peer drops every segment until it has the same key.",
@@ -1828,6 +1850,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         when=When.LISTENER,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.OK,
         since="4.15",
         doc="The key that Fast Open cookies are made with.",
         pitfall="Reading it gives the raw key, with which cookies can be forged.",
@@ -1910,6 +1933,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="6.7",
         doc="Adds a key for authenticated segments (TCP-AO, RFC 5925).",
         pitfall="The peer drops every segment until it has the same key.",
@@ -1925,6 +1949,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="6.7",
         doc="Removes a TCP-AO key.",
         pitfall="The peer drops every segment signed with another key.",
@@ -1939,6 +1964,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reading=Reading.SECRET,
         reads_back=ReadBack.NOTHING,
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="6.7",
         doc="State and counters of TCP-AO on this socket.",
         pitfall="Setting it changes the key in use.",
@@ -1970,6 +1996,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         reads_back=ReadBack.NOTHING,
         privilege="CAP_NET_ADMIN in the socket's user namespace",
         risk=Risk.REFUSE,
+        mptcp=Mptcp.MISSING,
         since="6.7",
         doc="The TCP-AO state that repair mode copies.",
         pitfall="Whoever knows it can forge segments of this connection.",
@@ -1997,13 +2024,15 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         unit=Unit.MILLISECONDS,
         minimum=1000,
         maximum=120000,
+        range_text="rounded up to a tick",
         default_sysctl="net.ipv4.tcp_rto_max_ms",
+        reads_back=ReadBack.ROUNDED,
         risk=Risk.WARN,
         mptcp=Mptcp.MISSING,
         since="6.15",
         doc="Upper limit of the retransmission timeout: how rarely a silent peer is tried.",
         pitfall="The number of attempts stays the same, so a low value gives up sooner: at 1000 a "
-        "dead peer is found after 15 s instead of 15 minutes.",
+        "dead peer is found after 15 s instead of 15 minutes. Rounded up to the kernel's tick.",
         source="net/ipv4/tcp.c",
     ),
     SocketOption(
@@ -2068,6 +2097,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         family=Family.IPV4,
         minimum=1,
         maximum=255,
+        also=(-1,),
         range_text="or -1 for net.ipv4.ip_default_ttl",
         default_sysctl="net.ipv4.ip_default_ttl",
         when_text="from the next packet",
@@ -2287,6 +2317,7 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
         unit=Unit.BYTES,
         family=Family.IPV6,
         minimum=1280,
+        also=(0,),
         range_text="or 0 for none",
         reads_back=ReadBack.MOVING,
         risk=Risk.WARN,
@@ -2425,7 +2456,40 @@ OPTIONS: Final[tuple[SocketOption, ...]] = (
     ),
 )
 
+BACKLOG: Final = SocketOption(
+    name="backlog",
+    level=-1,
+    number=0,
+    codec=Codec.INT,
+    limit_sysctl="net.core.somaxconn",
+    range_text="limited to net.core.somaxconn; a negative number means the maximum",
+    when=When.LISTENER,
+    when_text="at once",
+    reads_back=ReadBack.CLAMPED,
+    inherited=False,
+    risk=Risk.SAFE,
+    mptcp=Mptcp.OK,
+    doc="How many connections may wait for accept(): what listen() was given.",
+    pitfall="Above net.core.somaxconn it is cut without an error. A longer queue hides a program "
+    "that accepts too slowly; it does not make it quicker.",
+    source="listen(2); net/ipv4/af_inet.c",
+)
+"""Set by listen() once more and read from struct tcp_info: not an option of setsockopt(), so it
+has no level, and it stands outside OPTIONS."""
+
 BY_NAME: Final[Mapping[str, SocketOption]] = {option.name: option for option in OPTIONS}
+
+READ_AS: Final[Mapping[str, str]] = {
+    "SO_SNDBUFFORCE": "SO_SNDBUF",
+    "SO_RCVBUFFORCE": "SO_RCVBUF",
+}
+"""Options that can only be set, and the ones that show what became of it."""
+
+
+def shown_by(option: SocketOption) -> SocketOption:
+    """The option that reads what became of setting this one: mostly itself."""
+    return BY_NAME.get(READ_AS.get(option.name, ""), option)
+
 
 _PREFIXES: Final = ("", "TCP_", "SO_", "IP_", "IPV6_")
 
@@ -2435,9 +2499,11 @@ def find_option(name: str) -> SocketOption | None:
 
     ``nodelay``, ``TCP_NODELAY`` and ``tcp-nodelay`` are the same.  A name without a prefix
     that several levels have is looked for in the order TCP_, SO_, IP_, IPV6_: ``timestamp``
-    is TCP_TIMESTAMP, ``mtu_discover`` is IP_MTU_DISCOVER.
+    is TCP_TIMESTAMP, ``mtu_discover`` is IP_MTU_DISCOVER.  ``backlog`` is that of listen().
     """
     wanted = name.strip().upper().replace("-", "_")
+    if wanted == BACKLOG.name.upper():
+        return BACKLOG
     return next((BY_NAME[p + wanted] for p in _PREFIXES if p + wanted in BY_NAME), None)
 
 
@@ -2445,3 +2511,109 @@ def dscp_word(tos: int) -> str:
     """The name of the DSCP in a TOS or traffic-class byte: ``0xb8`` is ``ef``."""
     known = DSCP.get(tos >> 2)
     return known.word if known else f"dscp-{tos >> 2}"
+
+
+_NUMBERS: Final = {
+    Codec.INT: (-(1 << 31), (1 << 31) - 1),
+    Codec.TOS: (-(1 << 31), (1 << 31) - 1),
+    Codec.ENUM: (-(1 << 31), (1 << 31) - 1),
+    Codec.UINT: (0, (1 << 32) - 1),
+    Codec.FLAGS: (0, (1 << 32) - 1),
+    Codec.UINT64: (0, (1 << 64) - 1),
+    Codec.TIMEVAL: (0, (1 << 63) - 1),
+}
+
+
+def carried(codec: Codec) -> tuple[int, int]:
+    """The smallest and the largest number that the bytes of a numeric codec can carry.
+
+    Negative times are left out: the kernel takes them for no waiting at all, yet reads 0.
+    """
+    return _NUMBERS[codec]
+
+
+def accepted_range(option: SocketOption) -> str:
+    """What setsockopt() accepts, in words: ``1 to 32767``; empty if it accepts everything."""
+    low, high = option.minimum, option.maximum
+    numbers = ""
+    if low is not None:
+        numbers = f"{low} or more" if high is None else f"{low} to {high}"
+    elif high is not None:
+        numbers = f"at most {high}"
+    return "; ".join(filter(None, (numbers, option.range_text)))
+
+
+_EXTRA_DATA: Final = "It adds control messages: the program receives what it did not ask for."
+_FILTER: Final = "A program in the kernel decides from then on which segments arrive."
+_GROUP: Final = "It redirects the new connections of every listener that shares the port."
+_KEYS: Final = "The peer drops every segment that is not signed as it expects."
+_REPAIR: Final = "It freezes the connection and lets its state be overwritten."
+_TIMEOUT: Final = "The program's blocking calls fail with EAGAIN, which many take for an error."
+_BOUND: Final = "The next segment finds no socket, and the connection is reset."
+_DROPS: Final = "Segments that came through a router are dropped, and the connection stalls."
+_ERRORS: Final = "Turned on, passing ICMP errors end the connection; off, queued errors are lost."
+_UNIX: Final = "Unix sockets only: TCP does not have it."
+
+DANGERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_TIMESTAMPING", "SO_RCVMARK", "SO_RCVPRIORITY",
+         "TCP_INQ"), _EXTRA_DATA),
+    **dict.fromkeys(("SO_ATTACH_FILTER", "SO_ATTACH_BPF"), _FILTER),
+    **dict.fromkeys(
+        ("SO_ATTACH_REUSEPORT_CBPF", "SO_ATTACH_REUSEPORT_EBPF", "SO_DETACH_REUSEPORT_BPF"),
+        _GROUP),
+    **dict.fromkeys(
+        ("TCP_MD5SIG", "TCP_MD5SIG_EXT", "TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_INFO"),
+        _KEYS),
+    **dict.fromkeys(
+        ("TCP_REPAIR", "TCP_REPAIR_QUEUE", "TCP_QUEUE_SEQ", "TCP_REPAIR_OPTIONS",
+         "TCP_REPAIR_WINDOW", "TCP_TIMESTAMP", "TCP_AO_REPAIR"), _REPAIR),
+    **dict.fromkeys(
+        ("SO_RCVTIMEO", "SO_SNDTIMEO", "SO_RCVTIMEO_NEW", "SO_SNDTIMEO_NEW"), _TIMEOUT),
+    **dict.fromkeys(("SO_BINDTODEVICE", "SO_BINDTOIFINDEX"), _BOUND),
+    **dict.fromkeys(("IP_MINTTL", "IPV6_MINHOPCOUNT"), _DROPS),
+    **dict.fromkeys(("IP_RECVERR", "IPV6_RECVERR"), _ERRORS),
+    **dict.fromkeys(("SO_PASSPIDFD", "SO_PASSRIGHTS", "SO_INQ"), _UNIX),
+    "SO_DONTROUTE": "A connection through a gateway stalls at once.",
+    "SO_OOBINLINE": "It changes which bytes the program reads.",
+    "SO_RCVLOWAT": "A program that waits for less data is not woken: it can stall for ever.",
+    "SO_DETACH_FILTER": "The filter may protect the program, and it cannot be put back.",
+    "SO_MARK": "Another route or a firewall rule may take the connection.",
+    "SO_PEEK_OFF": "It changes what the program's own reads with MSG_PEEK return.",
+    "SO_LOCK_FILTER": "It cannot be undone.",
+    "SO_CNX_ADVICE": "The connection may move to another path, and there is no way back.",
+    "SO_ZEROCOPY": "Buffers that the program has sent may not be used again until it reads "
+    "completions, of which it knows nothing.",
+    "SO_TXTIME": "Packets wait for times that the program does not give, and it cannot be undone.",
+    "TCP_ULP": "The stream is handed to another protocol, and it cannot be undone.",
+    "TCP_FASTOPEN_KEY": "Clients' cookies become void, and the old key cannot be kept safely.",
+    "TCP_FASTOPEN_NO_COOKIE": "Anybody can make the server work with forged source addresses.",
+    "TCP_TX_DELAY": "It delays every packet, or without fq only falsifies the measured times.",
+    "IP_OPTIONS": "Many routers drop packets with options.",
+    "IP_TRANSPARENT": "The socket may answer for addresses of other hosts.",
+    "IP_UNICAST_IF": "Packets may leave through another interface and never arrive.",
+}  # fmt: skip
+"""Why tcptool refuses to set an option of Risk.REFUSE on a socket in use."""
+
+_NEVER_FORCED: Final = frozenset(
+    {
+        "SO_LOCK_FILTER", "TCP_ULP",  # no setsockopt() takes them back
+        "TCP_TIMESTAMP",  # a clock: what it was is past
+        "IP_RECVERR", "IPV6_RECVERR",  # turning it off throws the queued errors away
+    }
+)  # fmt: skip
+
+
+def forceable(option: SocketOption) -> bool:
+    """Whether ``--force`` may set an option of Risk.REFUSE: only what can be put back.
+
+    It must be readable, so that what it was is known, and it must not end the connection
+    before anybody can undo it.  Structures have no text that could be typed.
+    """
+    return (
+        option.readable
+        and option.settable
+        and option.codec not in (Codec.STRUCT, Codec.TXTIME)
+        and option.when not in (When.KILLS, When.NO_EFFECT)
+        and option.name not in _NEVER_FORCED
+    )

@@ -29,6 +29,7 @@ class Spec(NamedTuple):
 
 
 LOOK: Final = "Look"
+TUNE: Final = "Tune"
 META: Final = "Meta"
 
 COMMANDS: Final = {
@@ -49,6 +50,36 @@ COMMANDS: Final = {
         LOOK,
         "tcptool.cli.explain",
         "explain_command",
+    ),
+    "apply": Spec(
+        "Set options on live sockets, and show what the kernel made of them.",
+        TUNE,
+        "tcptool.cli.apply",
+        "apply_command",
+    ),
+    "verify": Spec(
+        "Check that sockets have the options that they should have; exit 1 if not.",
+        TUNE,
+        "tcptool.cli.verify",
+        "verify_command",
+    ),
+    "undo": Spec(
+        "Put back what `apply` changed on live sockets.",
+        TUNE,
+        "tcptool.cli.undo",
+        "undo_command",
+    ),
+    "options": Spec(
+        "Show every socket option and what this kernel does with it.",
+        TUNE,
+        "tcptool.cli.options",
+        "options_command",
+    ),
+    "profiles": Spec(
+        "List the named sets of options, or show one with the reason of each value.",
+        TUNE,
+        "tcptool.cli.profiles",
+        "profiles_command",
     ),
     "schema": Spec(
         "Print the JSON Schema of a command's output.", META, "tcptool.cli.schema", "schema_command"

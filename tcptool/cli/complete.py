@@ -6,7 +6,7 @@ rich or psutil, and nothing may fail aloud.
 
 from __future__ import annotations
 
-from tcptool.actions.complete import netns_candidates, socket_candidates
+from tcptool.actions.complete import netns_candidates, profile_candidates, socket_candidates
 from tcptool.linux.kernel import Kernel, LiveKernel
 
 
@@ -14,7 +14,11 @@ def complete(arguments: list[str], kernel: Kernel | None = None) -> int:
     """Print the candidates.  An error means that there are none: a Tab must not disturb."""
     what, prefix = [*arguments, "", ""][:2]
     try:
-        find = {"sockets": socket_candidates, "netns": netns_candidates}[what]
+        find = {
+            "sockets": socket_candidates,
+            "netns": netns_candidates,
+            "profiles": profile_candidates,
+        }[what]
         candidates = find(kernel or LiveKernel(), prefix)
         print("".join(f"{name}\t{about}\n" for name, about in candidates), end="", flush=True)
     except (Exception, KeyboardInterrupt):  # noqa: BLE001 - see above

@@ -9,7 +9,7 @@ import typer
 
 from tcptool.actions.explain import every_explanation, explain
 from tcptool.actions.host import host_facts
-from tcptool.cli.options import Color, ColorMode, Debug, Json
+from tcptool.cli.common import Color, ColorMode, Debug, Json
 from tcptool.cli.session import Session
 
 

@@ -16,8 +16,10 @@ from tcptool.cli.installed import find_installed
 from tcptool.errors import UsageError
 from tcptool.sansio.suggest import did_you_mean
 
-FIELDS: Final = "fields"
-TOPICS: Final = (*COMMANDS, *ALIASES, FIELDS)
+TABLES: Final = {"fields": "tcptool-fields.7", "options.7": "tcptool-options.7"}
+"""Topics that are no commands.  `options` alone is the command of that name."""
+
+TOPICS: Final = (*COMMANDS, *ALIASES, *TABLES)
 
 _FORMATTERS: Final = (
     ("man", "-l"),
@@ -36,7 +38,8 @@ def help_command(
         str | None,
         typer.Argument(
             metavar="[TOPIC]",
-            help="A command, or `fields`: the columns of `list`, which are the fields of tcp_info.",
+            help="A command; `fields`, the values that tcptool shows; or `options.7`, the socket "
+            "options.",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +56,9 @@ def help_command(
             f"Topics are {', '.join(TOPICS)}.",
         )
     page = f"tcptool-{ALIASES.get(topic, topic)}.1" if topic else "tcptool.1"
-    path = find_installed("man", page, f"man/man1/{page}")
+    page = TABLES.get(topic or "", page)
+    section = f"man{page[-1]}"
+    path = find_installed(f"man/{section}", page, f"man/{section}/{page}")
     if path is None or not (_show(path) if sys.stdout.isatty() else _print(path)):
         print(_usage(ctx, topic))
 
@@ -95,4 +100,6 @@ EPILOG = """Examples:
   tcptool help list
 
   tcptool help fields | less
+
+  tcptool help options.7
 """

@@ -12,7 +12,7 @@ import typer
 
 from tcptool.actions.inspect import inspect_socket, watch_socket
 from tcptool.actions.resolve import resolve_one
-from tcptool.cli.options import Color, ColorMode, Debug, Json, Netns, Quiet, duration_s
+from tcptool.cli.common import Color, ColorMode, Debug, Json, Netns, Quiet, duration_s
 from tcptool.cli.reading import read_target
 from tcptool.cli.session import Session
 from tcptool.errors import UsageError

@@ -9,7 +9,7 @@ import typer
 
 from tcptool.actions.list import GROUPINGS, Query, group_sockets, list_sockets
 from tcptool.catalog.columns import COLUMNS, JSON_COLUMNS, OWNER_COLUMNS, TEXT_COLUMNS
-from tcptool.cli.options import Color, ColorMode, Debug, Ipv4, Ipv6, Json, Netns, Quiet
+from tcptool.cli.common import Color, ColorMode, Debug, Ipv4, Ipv6, Json, Netns, Quiet
 from tcptool.cli.reading import column_name, families, read_filter
 from tcptool.cli.session import Session
 from tcptool.errors import UsageError

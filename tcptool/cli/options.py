@@ -1,48 +1,80 @@
-"""Options that several commands share: spelled, explained and read in one way."""
+"""`tcptool options`."""
 
 from __future__ import annotations
 
-import enum
+import sys
 from typing import Annotated
 
 import typer
 
-from tcptool.errors import UsageError
-from tcptool.units import Unit, parse_value
+from tcptool.actions.options import select_options, survey_options
+from tcptool.catalog.options import Risk
+from tcptool.cli.common import Color, ColorMode, Debug, Json, Netns, Quiet
+from tcptool.cli.session import Session
 
 
-class Color(enum.StrEnum):
-    """When to write colour."""
+def options_command(
+    ctx: typer.Context,
+    option_names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...",
+            help="Options, with or without prefix, as `SO_SNDBUF` or `nodelay`, which are shown in "
+            "full; or the beginning of several, as `keep` or `tcp_`, for a table of them.",
+            show_default=False,
+        ),
+    ] = None,
+    settable: Annotated[
+        bool, typer.Option("--settable", help="Only options that can be set.", metavar="")
+    ] = False,
+    risk: Annotated[
+        Risk | None,
+        typer.Option(
+            "--risk",
+            metavar="CLASS",
+            help="Only options of one risk on a live socket: safe, warn or refuse.",
+        ),
+    ] = None,
+    netns: Netns = None,
+    json: Json = False,
+    color: ColorMode = Color.AUTO,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show every socket option and what this kernel does with it.
 
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
+    Defaults are read, and harmless values tried, on new sockets of tcptool's own; nobody else's
+    socket is touched. Without a NAME there is a table of all options.
+    """
+    session = Session.of(ctx, json=json, color=color, quiet=quiet, debug=debug)
+    chosen = select_options(option_names or (), settable=settable, risk=risk)
+    report = survey_options(session.open_kernel(netns), chosen)
+    if json:
+        from tcptool.views.json.document import write_document
+
+        write_document(
+            "options", report.host, report.options, report.missing, report.warnings,
+            sys.stdout, session.look(),
+        )  # fmt: skip
+    else:
+        from tcptool.views.text import options as view
+
+        write = view.write
+        if len(chosen) <= len(option_names or ()):
+            write = view.write_in_full
+        elif session.on_terminal():
+            from tcptool.views.terminal.options import write
+        write(report, sys.stdout, session.look())
+    session.remark(report.missing, report.warnings)
 
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Write JSON to stdout and nothing else.", metavar="")
-]
-Netns = Annotated[
-    str | None,
-    typer.Option("--netns", metavar="NAME|PID|PATH", help="Look into another network namespace."),
-]
-Ipv4 = Annotated[bool, typer.Option("-4", "--ipv4", help="IPv4 sockets only.", metavar="")]
-Ipv6 = Annotated[bool, typer.Option("-6", "--ipv6", help="IPv6 sockets only.", metavar="")]
-ColorMode = Annotated[
-    Color, typer.Option("--color", metavar="WHEN", help="Use colour: auto, always or never.")
-]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="No remarks on stderr, only errors.", metavar="")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", metavar="")]
+EPILOG = """Examples:
 
+  tcptool options
 
-def duration_s(option: str, text: str) -> float:
-    """Seconds from the ``200ms`` or ``2s`` that an option was given; a bare number is seconds."""
-    try:
-        seconds = parse_value(text, Unit.SECONDS)
-    except ValueError as exc:
-        raise UsageError(f"reading {option}", str(exc)) from exc
-    if not 0.01 <= seconds <= 86_400:
-        raise UsageError(f"reading {option}", f"{text!r} is not between 10ms and 24h")
-    return seconds
+  tcptool options SO_SNDBUF nodelay
+
+  tcptool options keep --settable
+
+  tcptool options --risk safe --json | jq -r '.data[].name'
+"""

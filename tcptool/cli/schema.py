@@ -17,7 +17,7 @@ def schema_command(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="A command, `list-groups`, `inspect-watch` or `error`.",
+            help="A command, `list-groups`, `inspect-watch`, `profiles-show` or `error`.",
             show_default=False,
         ),
     ] = None,

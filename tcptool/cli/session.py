@@ -111,14 +111,15 @@ class Session:
 
     def remark(self, missing: list[Missing], warnings: list[Warning]) -> None:
         """Tell a person on stderr what the report could not show."""
-        if self.quiet or self.json:
+        if self.quiet or self.json or not (missing or warnings):
             return
+        from tcptool.views.clean import clean
+
         for lack in missing:
-            print(
-                f"tcptool: not shown: {lack.what}: {lack.why}; needs {lack.needs}", file=sys.stderr
-            )
+            text = f"not shown: {lack.what}: {lack.why}; needs {lack.needs}"
+            print(f"tcptool: {clean(text)}", file=sys.stderr)
         for warning in warnings:
-            print(f"tcptool: {warning.message}", file=sys.stderr)
+            print(f"tcptool: {clean(warning.message)}", file=sys.stderr)
 
 
 class _Bug(TcptoolError):

@@ -1,4 +1,4 @@
-"""Decode the value of a socket option as getsockopt() returned it.
+"""Values of socket options: from the bytes of getsockopt() and to those of setsockopt().
 
 ``decode_option`` is total: whatever the bytes, it gives a value that JSON can hold and
 never raises.  An answer that does not have the length its codec asks for is shown as it
@@ -14,13 +14,13 @@ Sources: catalog/options.py; include/linux/socket.h (linger), include/uapi/linux
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tcptool.catalog.options import CLOCKS, TXTIME_FLAGS, Codec, OptionValue, SocketOption
 from tcptool.catalog.states import word, words
 
-__all__ = ["MEMINFO_KEYS", "OptionValue", "decode_option"]
+__all__ = ["MEMINFO_KEYS", "OptionValue", "decode_option", "encode_option"]
 
 MEMINFO_KEYS: Final = (
     "rmem_bytes",
@@ -141,3 +141,92 @@ _DECODERS: Final[dict[Codec, Callable[[SocketOption, bytes], OptionValue]]] = {
     Codec.TXTIME: _txtime,
     Codec.STRUCT: _hex,
 }
+
+
+def encode_option(option: SocketOption, value: OptionValue) -> bytes:
+    """The bytes for setsockopt(): what ``decode_option`` gives the value for.
+
+    Raises ValueError for a value that the option's codec cannot carry.
+    """
+    try:
+        return _ENCODERS[option.codec](option, value)
+    except (KeyError, TypeError, ValueError, struct.error) as exc:
+        raise ValueError(f"{value!r} is no value of {option.name}") from exc
+
+
+_UNKNOWN: Final = "unknown-"
+
+
+def _number_of(option: SocketOption, value: OptionValue) -> int:
+    """The number that a value or its word stands for."""
+    if isinstance(value, int):
+        return value
+    text = str(value)
+    if text.startswith(_UNKNOWN):
+        return int(text.removeprefix(_UNKNOWN))
+    return {meaning.word: number for number, meaning in option.words.items()}[text]
+
+
+def _packer(layout: struct.Struct) -> Callable[[SocketOption, OptionValue], bytes]:
+    def pack(option: SocketOption, value: OptionValue) -> bytes:
+        return layout.pack(_number_of(option, value))
+
+    return pack
+
+
+def _pack_flags(option: SocketOption, value: OptionValue) -> bytes:
+    bits = 0
+    for flag in _as_tuple(value):
+        bits |= _number_of(option, flag)
+    return _UINT.pack(bits)
+
+
+def _as_tuple(value: OptionValue) -> tuple[str, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError
+    return value
+
+
+def _as_mapping(value: OptionValue) -> Mapping[str, bool | int | str | tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return value
+
+
+def _pack_string(_option: SocketOption, value: OptionValue) -> bytes:
+    return str(value).encode() + b"\0"
+
+
+def _pack_linger(_option: SocketOption, value: OptionValue) -> bytes:
+    parts = _as_mapping(value)
+    return _TWO_INTS.pack(parts["enabled"], parts["seconds"])
+
+
+def _pack_timeval(option: SocketOption, value: OptionValue) -> bytes:
+    return _TIMEVAL.pack(*divmod(_number_of(option, value), 1_000_000))
+
+
+def _pack_port_range(_option: SocketOption, value: OptionValue) -> bytes:
+    parts = _as_mapping(value)
+    lowest, highest = parts["lowest"], parts["highest"]
+    if not isinstance(lowest, int) or not isinstance(highest, int):
+        raise TypeError
+    if not 0 <= lowest <= 0xFFFF:  # more would run into the highest
+        raise ValueError
+    return _UINT.pack(lowest | highest << 16)
+
+
+_ENCODERS: Final[dict[Codec, Callable[[SocketOption, OptionValue], bytes]]] = {
+    Codec.BOOLEAN: _packer(_INT),
+    Codec.INT: _packer(_INT),
+    Codec.UINT: _packer(_UINT),
+    Codec.UINT64: _packer(_UINT64),
+    Codec.ENUM: _packer(_INT),
+    Codec.FLAGS: _pack_flags,
+    Codec.STRING: _pack_string,
+    Codec.TOS: _packer(_INT),
+    Codec.LINGER: _pack_linger,
+    Codec.TIMEVAL: _pack_timeval,
+    Codec.PORT_RANGE: _pack_port_range,
+}
+"""What tcptool sets; the other codecs are structures that it only shows."""

@@ -1,8 +1,8 @@
-"""Borrow a socket from a running process: look, give back, within a millisecond.
+"""Borrow a socket from a running process: look or set, give back, within a millisecond.
 
 While a duplicate is held, the owner's close() sends no FIN, a closed listener keeps its port,
 and the owner's epoll may report ghosts.  So nothing here is kept: ``borrow`` is a context
-whose body makes a handful of getsockopt calls and nothing that can block.
+whose body makes a handful of getsockopt or setsockopt calls and nothing that can block.
 """
 
 from __future__ import annotations
@@ -47,10 +47,18 @@ class NotTcp(NotFound):
 
 
 class Descriptor(Protocol):
-    """An open socket that may be asked for its options."""
+    """An open socket that may be asked for its options, and given others."""
 
     def getsockopt(self, level: int, number: int, size: int) -> bytes:
         """The kernel's bytes for one option.  Raises OSError."""
+
+    def setsockopt(self, level: int, number: int, value: bytes) -> None:
+        """Give one option these bytes.  Raises OSError."""
+
+    def listen(self, backlog: int) -> None:
+        """Set the backlog of a listener.  On a bound socket that does not listen it starts to,
+        so look at its state first.  Raises OSError: EINVAL on a connection.
+        """
 
     def inode(self) -> int:
         """Inode of the socket."""
@@ -77,6 +85,14 @@ class OpenDescriptor:
     def getsockopt(self, level: int, number: int, size: int) -> bytes:
         """See ``Descriptor``."""
         return syscalls.getsockopt(self._fd, level, number, size)
+
+    def setsockopt(self, level: int, number: int, value: bytes) -> None:
+        """See ``Descriptor``."""
+        syscalls.setsockopt(self._fd, level, number, value)
+
+    def listen(self, backlog: int) -> None:
+        """See ``Descriptor``."""
+        syscalls.listen(self._fd, backlog)
 
     def inode(self) -> int:
         """See ``Descriptor``."""

@@ -10,15 +10,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 from tcptool.catalog.diag import IPPROTO_TCP
-from tcptool.linux.borrow import Descriptor, OpenDescriptor, borrow
 from tcptool.linux.netlink import DiagSocket
 from tcptool.linux.netns import open_netns, run_inside
 from tcptool.linux.procfs import ProcFs
 
+if TYPE_CHECKING:
+    from tcptool.linux.borrow import Descriptor
+
 Result = TypeVar("Result")
+
+_CONNECT_S: Final = 1.0
+"""Longest wait for a connection of our own on loopback: there may be a firewall."""
 
 
 class Kernel(Protocol):
@@ -40,6 +45,18 @@ class Kernel(Protocol):
         self, family: int, protocol: int = IPPROTO_TCP
     ) -> AbstractContextManager[Descriptor]:
         """A new, unconnected socket of our own: what the defaults look like.  Raises OSError."""
+
+    def own_sockets(self, family: int) -> AbstractContextManager[dict[str, Descriptor]]:
+        """Sockets of our own to try things on: ``fresh``, ``listening`` and ``connected``.
+
+        The last two are on loopback.  Raises OSError.
+        """
+
+    def sysctl(self, name: str) -> str:
+        """The text of a sysctl of this network namespace, as ``net.core.wmem_max``.
+
+        Raises OSError; some exist in the first namespace only.
+        """
 
     def net_text(self, name: str) -> str:
         """A file of /proc/net in this network namespace, as ``tcp6``.  Raises OSError."""
@@ -117,14 +134,45 @@ class LiveKernel:
 
     def borrow(self, pid: int, fd: int) -> AbstractContextManager[Descriptor]:
         """See ``Kernel``."""
+        from tcptool.linux.borrow import borrow  # ctypes costs 2 ms; `list` borrows nothing
+
         return borrow(pid, fd)
 
     @contextmanager
     def fresh_socket(self, family: int, protocol: int = IPPROTO_TCP) -> Iterator[Descriptor]:
         """See ``Kernel``."""
+        from tcptool.linux.borrow import OpenDescriptor
+
         own = self._here(lambda: socket.socket(family, socket.SOCK_STREAM, protocol))
         with own:
             yield OpenDescriptor(own.fileno())
+
+    @contextmanager
+    def own_sockets(self, family: int) -> Iterator[dict[str, Descriptor]]:
+        """See ``Kernel``."""
+        from tcptool.linux.borrow import OpenDescriptor
+
+        loopback = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        with ExitStack() as opened:
+
+            def new() -> socket.socket:
+                return opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+
+            def connect() -> dict[str, socket.socket]:
+                made = {"fresh": new(), "listening": new(), "connected": new()}
+                made["listening"].bind((loopback, 0))
+                made["listening"].listen()
+                made["connected"].settimeout(_CONNECT_S)
+                made["connected"].connect(made["listening"].getsockname())
+                made["connected"].settimeout(None)
+                opened.enter_context(made["listening"].accept()[0])
+                return made
+
+            yield {name: OpenDescriptor(own.fileno()) for name, own in self._here(connect).items()}
+
+    def sysctl(self, name: str) -> str:
+        """See ``Kernel``.  /proc/sys/net is that of whoever opens it."""
+        return self._here(lambda: self.proc.read(f"sys/{name.replace('.', '/')}").strip())
 
     def net_text(self, name: str) -> str:
         """See ``Kernel``.  /proc/net is the main thread's; thread-self follows setns."""

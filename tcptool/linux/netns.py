@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tcptool.errors import NotFound, NotPermitted, TcptoolError, from_oserror
-from tcptool.linux.syscalls import setns
 
 Result = TypeVar("Result")
 
@@ -62,6 +61,8 @@ def run_inside(netns: int, work: Callable[[], Result]) -> Result:
 
 
 def _enter(netns: int) -> None:
+    from tcptool.linux.syscalls import setns  # ctypes costs 2 ms, and is seldom needed
+
     try:
         setns(netns)
     except OSError as exc:

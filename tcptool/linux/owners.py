@@ -7,13 +7,17 @@ when owners are asked for.  Processes of other network namespaces are passed ove
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
-from tcptool.decode.proc import socket_inode
 from tcptool.linux.procfs import ProcFs
 from tcptool.model.owner import Holder, Process
 from tcptool.model.report import Missing
+
+_SOCKET: Final = "socket:["
+"""What a link to a socket starts with; its inode and a bracket follow (sockfs_dname)."""
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ def find_owners(
         try:
             if netns_inode is not None and proc.netns_inode(pid) != netns_inode:
                 continue
-            found = list(socket_descriptors(proc, pid))
+            found = socket_descriptors(proc, pid)
         except PermissionError:
             owners.unreadable += 1
             continue
@@ -71,19 +75,29 @@ def find_owners(
     return owners
 
 
-def socket_descriptors(proc: ProcFs, pid: int) -> Iterator[tuple[int, int]]:
+def socket_descriptors(proc: ProcFs, pid: int) -> list[tuple[int, int]]:
     """(fd, inode) of every socket that a process has open, lowest first.  Raises OSError."""
-    readlink = os.readlink
     # Paths below an open directory spare the kernel the way from the root for every link.
     directory = os.open(f"{proc.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for name in sorted(os.listdir(directory), key=int):
-            try:
-                link = readlink(name, dir_fd=directory)
-            except FileNotFoundError:
-                continue  # closed since the directory was read
-            inode = socket_inode(link)
-            if inode is not None:
-                yield int(name), inode
+        names = os.listdir(directory)
+        links = _links(names, directory)
     finally:
         os.close(directory)
+    return sorted(
+        (int(name), int(link[len(_SOCKET) : -1]))
+        for name, link in zip(names, links, strict=True)
+        if link.startswith(_SOCKET)
+    )
+
+
+def _links(names: list[str], directory: int) -> list[str]:
+    """What the names link to; nothing for one that was closed since the directory was read."""
+    links: list[str] = []
+    reading = map(partial(os.readlink, dir_fd=directory), names)
+    while len(links) < len(names):
+        try:
+            links.extend(reading)  # all of them without a step of Python for each
+        except FileNotFoundError:
+            links.append("")
+    return links

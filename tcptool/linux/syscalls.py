@@ -2,7 +2,8 @@
 
 A borrowed descriptor shares its file description with its owner.  Python's socket objects
 may set O_NONBLOCK on it and so change the owner's program; ctypes calls on the bare number
-cannot.  Nothing here reads data, changes status flags or closes what it did not open.
+cannot.  Nothing here reads data, changes status flags or closes what it did not open;
+setsockopt() and listen() alone change a socket, and only when a change was asked for.
 """
 
 from __future__ import annotations
@@ -58,6 +59,16 @@ def getsockopt(fd: int, level: int, number: int, size: int) -> bytes:
     length = ctypes.c_uint32(size)
     _checked(_libc.getsockopt(fd, level, number, value, ctypes.byref(length)))
     return value.raw[: length.value]
+
+
+def setsockopt(fd: int, level: int, number: int, value: bytes) -> None:
+    """Give one option these bytes: setsockopt(2)."""
+    _checked(_libc.setsockopt(fd, level, number, value, len(value)))
+
+
+def listen(fd: int, backlog: int) -> None:
+    """Set the backlog of a listener: listen(2), net/ipv4/af_inet.c, inet_listen()."""
+    _checked(_libc.listen(fd, backlog))
 
 
 def _address(call: str, fd: int) -> tuple[int, bytes, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tcptool.catalog.options import OptionValue
+from tcptool.model.owner import Holder
 from tcptool.model.report import Host, Missing, Warning
 from tcptool.model.sock import AccEcn, Socket
 
@@ -17,6 +19,19 @@ class HolderRecord:
     fd: int
     process: str
     start_ticks: int
+
+
+def holder_records(holders: Iterable[Holder]) -> tuple[HolderRecord, ...]:
+    """Holders as a report shows them."""
+    return tuple(
+        HolderRecord(
+            pid=one.process.pid,
+            fd=one.fd,
+            process=one.process.name,
+            start_ticks=one.process.start_ticks,
+        )
+        for one in holders
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,11 @@ def no_names(name: str) -> None:
     """Knows no service and no interface."""
 
 
+def filter_words() -> list[str]:
+    """Every word with which a condition may begin."""
+    return [*column_names(), *_STATE_WORDS, *_HOST_WORDS, *_PORT_WORDS, *_OTHER_SS_WORDS]
+
+
 def parse_filter(
     text: str, *, service_port: Lookup = no_names, interface_index: Lookup = no_names
 ) -> Filter | None:
@@ -400,7 +405,7 @@ def _is_digits(text: str) -> bool:
 def _unknown_column(word: str) -> str:
     if word in STATE_NAMES:
         return f"{_quoted(word)} is a state: write 'state {word}'"
-    known = [*column_names(), *_STATE_WORDS, *_HOST_WORDS, *_PORT_WORDS, *_OTHER_SS_WORDS]
+    known = filter_words()
     return f"there is no column {_quoted(word)}" + did_you_mean(word, known)
 
 

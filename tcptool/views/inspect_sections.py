@@ -99,20 +99,20 @@ def _value(name: str, value: Any, unit: Unit, doc: str = "", *, alarming: bool =
     if value is None:
         return Line(name, ABSENT, ABSENT, doc=doc)
     if isinstance(value, str | bool | tuple | dict):
-        text = _words(value)
+        text = value_words(value)
         return Line(name, text, text, doc=doc, alarming=alarming)
     raw = f"{value:.6g}" if isinstance(value, float) else str(value)
     return Line(name, raw, human(value, unit), doc=doc, alarming=alarming)
 
 
-def _words(value: Any) -> str:
+def value_words(value: Any) -> str:
     """Text for a value that is no number; ``none`` for one that is there but empty."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return clean(",".join(map(str, value))) or EMPTY
     if isinstance(value, dict):
-        return ",".join(f"{key}={_words(item)}" for key, item in value.items())
+        return ",".join(f"{key}={value_words(item)}" for key, item in value.items())
     text = clean(str(value))
     return EMPTY if text in ("", "hex:") else text
 

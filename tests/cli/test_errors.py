@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tcptool.catalog import diag
-from tcptool.errors import ExitCode
+from tcptool.errors import ExitCode, errno_name
 from tests.cli.scene import run, web_server
 from tests.support.fake_kernel import FakeDescriptor, FakeKernel, diag_message, identity_options
 from tests.support.golden import Golden
@@ -215,7 +215,7 @@ def test_kernel_refuses_a_dump(number: int, status: ExitCode, tmp_path: Path) ->
         kernel = replying(tmp_path / name, OSError(number, os.strerror(number)))
         outcome = run(kernel, *words)
         assert (outcome.status, outcome.out) == (status, ""), outcome
-        assert errno.errorcode[number] in outcome.err
+        assert errno_name(number) in outcome.err
         assert "sock_diag" in outcome.err
 
 

@@ -61,6 +61,11 @@ def test_every_formatter_gives_the_same_words(
     assert not {"\x1b", "\x08"} & set(text)
 
 
+def test_the_options_are_a_command_and_a_table() -> None:
+    assert "--settable" in run("help", "options").stdout
+    assert "SO_SNDBUF (bytes, SOL_SOCKET 7)" in run("help", "options.7").stdout
+
+
 def test_help_on_nothing_is_about_tcptool() -> None:
     assert "PRIVILEGES" in run("help").stdout
 
@@ -92,13 +97,13 @@ def test_on_a_terminal_man_shows_the_page(
     man.write_text("#!/bin/sh\necho man $1 ${2##*/}\n")
     man.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert help_module._show(ROOT / "man" / "tcptool-list.1")
+    assert help_module._show(ROOT / "man" / "man1" / "tcptool-list.1")
     assert capfd.readouterr().out == "man -l tcptool-list.1\n"
 
 
 def test_on_a_terminal_without_man_the_text_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert not help_module._show(ROOT / "man" / "tcptool-list.1")
+    assert not help_module._show(ROOT / "man" / "man1" / "tcptool-list.1")
 
 
 @pytest.mark.parametrize(

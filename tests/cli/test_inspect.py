@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from tcptool.actions.inspect import SLICE_S, inspect_socket
+from tcptool.actions.inspect import inspect_socket
 from tcptool.actions.resolve import resolve_one
 from tcptool.catalog import diag
 from tcptool.catalog.registry import members
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.linux.borrow import SO_COOKIE, SOL_SOCKET
+from tcptool.linux.visit import SLICE_S
 from tcptool.sansio.target import parse_target
 from tests.cli.scene import CLIENT, INFO, WEB, run, web_server
 from tests.support.fake_kernel import (

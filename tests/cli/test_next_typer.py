@@ -58,7 +58,7 @@ def test_commands_give_the_same_answers() -> None:
     [
         (["list", "--limit", "x"], 2),
         (["list", "rtt >"], 2),
-        (["inspect", "sk:1"], 3),
+        (["inspect", "sk:fffffffffffffff1"], 3),
         (["bogus"], 2),
         (["list", "--help"], 0),
     ],

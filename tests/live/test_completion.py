@@ -151,6 +151,8 @@ def test_the_script_is_well_formed(shell: str) -> None:
         ("tcptool completion f", ["fish"]),
         ("tcptool help fie", ["fields"]),
         ("tcptool schema inspect-", ["inspect-watch"]),
+        ("tcptool profiles show db", ["db-client"]),
+        ("tcptool apply --profile db", ["db-client"]),
         ("tcptool inspect $(touch PWN)", []),
     ],
 )

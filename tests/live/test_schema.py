@@ -83,6 +83,11 @@ def test_explain(names: tuple[str, ...]) -> None:
     assert len(validate(tcptool("explain", "--json", *names).stdout)["data"]) >= len(names)
 
 
+@pytest.mark.parametrize("names", [(), ("SO_SNDBUF", "linger"), ("tcp_",)])
+def test_options(names: tuple[str, ...]) -> None:
+    assert len(validate(tcptool("options", "--json", *names).stdout)["data"]) >= len(names)
+
+
 def test_error() -> None:
     done = tcptool("inspect", "--json", "999999999:1")
     assert done.stdout == ""

@@ -24,7 +24,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -47,7 +47,15 @@ from tcptool.decode.netlink import (
 )
 from tcptool.decode.structure import layout
 from tcptool.errors import from_oserror
-from tcptool.linux.borrow import SO_COOKIE, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOL_SOCKET, explain
+from tcptool.linux.borrow import (
+    SO_COOKIE,
+    SO_DOMAIN,
+    SO_PROTOCOL,
+    SO_TYPE,
+    SOL_SOCKET,
+    Descriptor,
+    explain,
+)
 from tcptool.linux.procfs import ProcFs
 
 Address = tuple[str, int]
@@ -55,6 +63,7 @@ FieldValue = int | str | tuple[str, ...] | None
 
 SO_BINDTOIFINDEX: Final = 62
 TCP_INFO_OPTION: Final = 11
+SOMAXCONN: Final = 4096
 _BODY: Final = diag.NLMSG_HEADER_BYTES
 _ID: Final = slice(_BODY + 4, _BODY + 52)
 
@@ -178,12 +187,25 @@ def _packed_end(end: Address, family: int) -> tuple[bytes, int]:
 # -- descriptors -------------------------------------------------------------------------------
 
 
+SO_BUF_LOCK: Final = 72
+_BUFFERS: Final = {(SOL_SOCKET, 7): (4608, 1), (SOL_SOCKET, 8): (2304, 2)}
+"""The smallest size and the lock of SO_SNDBUF and SO_RCVBUF (net/core/sock.c, sk_setsockopt)."""
+
+_FORCED: Final = {(SOL_SOCKET, 32): (SOL_SOCKET, 7), (SOL_SOCKET, 33): (SOL_SOCKET, 8)}
+"""SO_SNDBUFFORCE and SO_RCVBUFFORCE, and the options that they set."""
+
+
 class FakeDescriptor:
-    """An open socket that may be asked for its options.
+    """An open socket that may be asked for its options, and given others.
 
     ``options`` holds the kernel's bytes, or the errno with which it refuses, by level and
     number; what is not there gives ENOPROTOOPT.  Without a ``peer`` there is ENOTCONN.
     ``reads`` lists the options that were asked for.
+
+    A set stores the bytes, and for the buffers what sock_setsockopt() makes of them: twice the
+    value, up to ``most_buffer_bytes`` unless it is forced, and the lock.  ``on_set`` is called
+    before with level, number and bytes; it may raise OSError.  ``writes`` lists what was set.
+    ``listen`` changes the backlog in the TCP_INFO of a listener; any other socket refuses.
     """
 
     def __init__(
@@ -197,6 +219,9 @@ class FakeDescriptor:
     ) -> None:
         self.options = dict(options or {})
         self.reads: list[tuple[int, int]] = []
+        self.writes: list[tuple[int, int, bytes]] = []
+        self.on_set: Callable[[int, int, bytes], None] | None = None
+        self.most_buffer_bytes = 212_992
         self._inode, self._local, self._peer = inode, local, peer
         self._family = family or (diag.AF_INET6 if ":" in local[0] else diag.AF_INET)
 
@@ -207,6 +232,35 @@ class FakeDescriptor:
         if isinstance(value, int):
             raise OSError(value, os.strerror(value))
         return value[:size]
+
+    def setsockopt(self, level: int, number: int, value: bytes) -> None:
+        """See ``Descriptor``."""
+        if self.on_set is not None:
+            self.on_set(level, number, value)
+        read_as = _FORCED.get((level, number), (level, number))
+        known = self.options.get(read_as, errno.ENOPROTOOPT)
+        if isinstance(known, int):
+            raise OSError(known, os.strerror(known))
+        self.writes.append((level, number, value))
+        if read_as in _BUFFERS:
+            least, lock = _BUFFERS[read_as]
+            asked = struct.unpack("=i", value)[0]
+            if read_as == (level, number):
+                asked = min(asked % 2**32, self.most_buffer_bytes)
+            value = struct.pack("=i", max(2 * min(asked, (1 << 30) - 1), least))  # INT_MAX / 2
+            locks = self.options.get((SOL_SOCKET, SO_BUF_LOCK))
+            if isinstance(locks, bytes):
+                both = struct.unpack("=i", locks)[0] | lock
+                self.options[SOL_SOCKET, SO_BUF_LOCK] = struct.pack("=i", both)
+        self.options[read_as] = value
+
+    def listen(self, backlog: int) -> None:
+        """See ``Descriptor``."""
+        info = self.options.get((socket.IPPROTO_TCP, TCP_INFO_OPTION))
+        if not isinstance(info, bytes) or info[0] != LISTEN:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        stored = struct.pack("=I", min(backlog % 2**32, SOMAXCONN))
+        self.options[socket.IPPROTO_TCP, TCP_INFO_OPTION] = info[:28] + stored + info[32:]
 
     def inode(self) -> int:
         """See ``Descriptor``."""
@@ -457,6 +511,17 @@ class FakeKernel:
         unspecified = "::" if family == diag.AF_INET6 else "0.0.0.0"
         options = {**identity_options(family, protocol=protocol), **self.fresh_options}
         yield FakeDescriptor(options, local=(unspecified, 0), family=family)
+
+    def sysctl(self, name: str) -> str:
+        """See ``Kernel``: ``tree.write("sys/net/core/wmem_max", ...)`` gives it a text."""
+        return self.proc.read(f"sys/{name.replace('.', '/')}").strip()
+
+    @contextmanager
+    def own_sockets(self, family: int) -> Iterator[dict[str, Descriptor]]:
+        """See ``Kernel``: three sockets with ``fresh_options``, all of them unconnected."""
+        with ExitStack() as stack:
+            names = ("fresh", "listening", "connected")
+            yield {name: stack.enter_context(self.fresh_socket(family)) for name in names}
 
     def net_text(self, name: str) -> str:
         """See ``Kernel``: ``tree.write("thread-self/net/tcp", ...)`` gives it a text."""

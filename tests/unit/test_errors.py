@@ -95,7 +95,8 @@ def test_the_errno_chooses_the_class(number: int, kind: type[TcptoolError]) -> N
 
 def test_an_errno_is_shown_with_its_text_and_its_name() -> None:
     assert describe_errno(errno.EPERM) == "Operation not permitted (EPERM)"
-    assert describe_errno(9999).endswith("(no errno)")
+    assert describe_errno(errno.EOPNOTSUPP).endswith("(EOPNOTSUPP)")  # Python says ENOTSUP
+    assert describe_errno(9999).endswith("(errno 9999)")
 
 
 def test_an_os_error_without_a_number_keeps_its_own_text() -> None:

@@ -11,7 +11,7 @@ from tcptool.model.explanation import Explanation
 from tcptool.units import Unit
 from tcptool.views.look import Look
 
-_UNIT_NAMES = {
+UNIT_NAMES = {
     Unit.BYTES: "bytes",
     Unit.PACKETS: "segments",
     Unit.MICROSECONDS: "microseconds",
@@ -35,7 +35,7 @@ def _entry(entry: Explanation, look: Look) -> list[str]:
         _sentence(entry.meaning), width, initial_indent="  ", subsequent_indent="  "
     )
     properties = [
-        ("unit", _UNIT_NAMES.get(Unit(entry.unit), "") if entry.unit else ""),
+        ("unit", UNIT_NAMES.get(Unit(entry.unit), "") if entry.unit else ""),
         ("kernel name", entry.kernel_name if entry.kernel_name != entry.name else ""),
         ("pitfall", entry.pitfall),
         *entry.facts,

@@ -11,7 +11,9 @@ import pytest
 
 from tcptool.catalog import options as catalog
 from tcptool.catalog.options import (
+    BACKLOG,
     BY_NAME,
+    DANGERS,
     DSCP,
     OPTIONS,
     Access,
@@ -22,8 +24,11 @@ from tcptool.catalog.options import (
     Risk,
     SocketOption,
     When,
+    accepted_range,
+    carried,
     dscp_word,
     find_option,
+    forceable,
 )
 from tcptool.units import Unit
 
@@ -92,6 +97,8 @@ HAVE_UNITS = {Codec.INT, Codec.UINT, Codec.UINT64, Codec.TIMEVAL}
 HAVE_WORDS = {Codec.ENUM, Codec.FLAGS}
 MAY_HAVE_WORDS = HAVE_WORDS | HAVE_UNITS
 
+NUMERIC = HAVE_UNITS | HAVE_WORDS | {Codec.TOS}
+
 each_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 
 
@@ -159,6 +166,7 @@ def test_access_and_effect_agree(option: SocketOption) -> None:
         assert option.reads_back is ReadBack.NOTHING
     if not option.settable:
         assert (option.privilege, option.minimum, option.maximum) == ("", None, None)
+        assert (option.also, option.limit_sysctl) == ((), "")
 
 
 @each_option
@@ -176,6 +184,14 @@ def test_default_has_one_source(option: SocketOption) -> None:
 def test_range_is_not_empty(option: SocketOption) -> None:
     if option.minimum is not None and option.maximum is not None:
         assert option.minimum <= option.maximum
+    for number in option.also:
+        assert option.minimum is not None
+        assert number < option.minimum
+    assert re.fullmatch(r"|net(\.[a-z0-9_]+)+(\[\d\])?", option.limit_sysctl)
+    if option.codec in NUMERIC:
+        lowest, highest = carried(option.codec)
+        bounds = {option.minimum, option.maximum, *option.also, *option.words} - {None}
+        assert all(isinstance(n, int) and lowest <= n <= highest for n in bounds)
 
 
 def test_what_must_never_be_read_is_exactly_this() -> None:
@@ -190,6 +206,49 @@ def test_what_is_safe_live_is_exactly_the_allow_list() -> None:
     assert {o.name for o in OPTIONS if o.settable and o.risk is Risk.SAFE} == LIVE_SAFE
     assert names(risk=Risk.WARN) >= LIVE_WARN
     assert names(risk=Risk.REFUSE) >= DENIED
+
+
+def test_every_refusal_has_its_reason() -> None:
+    refused = {o.name for o in OPTIONS if o.settable and o.risk is Risk.REFUSE}
+    assert DANGERS.keys() == refused
+    for reason in DANGERS.values():
+        assert re.fullmatch(r"[A-Z].*\.", reason)
+
+
+def test_force_is_for_what_can_be_put_back() -> None:
+    forced = {o.name for o in OPTIONS if o.risk is Risk.REFUSE and forceable(o)}
+    assert forced == {
+        "SO_DONTROUTE", "SO_OOBINLINE", "SO_RCVLOWAT", "SO_RCVTIMEO", "SO_SNDTIMEO",
+        "SO_RCVTIMEO_NEW", "SO_SNDTIMEO_NEW", "SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_TIMESTAMPING",
+        "SO_MARK", "SO_PEEK_OFF", "SO_ZEROCOPY", "SO_RCVMARK", "SO_RCVPRIORITY", "TCP_INQ",
+        "TCP_FASTOPEN_NO_COOKIE", "TCP_TX_DELAY", "IP_TRANSPARENT", "IP_MINTTL", "IP_UNICAST_IF",
+        "IPV6_MINHOPCOUNT",
+    }  # fmt: skip
+
+
+def test_the_backlog_is_an_option_of_listen() -> None:
+    assert BACKLOG not in OPTIONS
+    assert BACKLOG.name not in BY_NAME
+    assert (BACKLOG.level, BACKLOG.when, BACKLOG.risk) == (-1, When.LISTENER, Risk.SAFE)
+    assert find_option("backlog") is find_option(" Backlog") is BACKLOG
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TCP_KEEPIDLE", "1 to 32767"),
+        ("SO_BUSY_POLL", "0 or more"),
+        ("TCP_MAXSEG", "88 to 32767; or 0 for no limit"),
+        ("IP_TOS", "a byte; longer numbers lose the high bits, -1 stands for 252"),
+        (
+            "TCP_DELACK_MAX_US",
+            "at most 200000; more than one tick (4000 at 250 Hz), rounded up to a tick",
+        ),
+        ("TCP_NODELAY", ""),
+    ],
+)
+def test_accepted_range_in_words(name: str, text: str) -> None:
+    assert accepted_range(BY_NAME[name]) == text
 
 
 def test_accept_does_not_pass_these_on() -> None:

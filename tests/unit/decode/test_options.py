@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcptool.catalog.options import BY_NAME, OPTIONS, Codec, OptionValue, SocketOption
-from tcptool.decode.options import MEMINFO_KEYS, decode_option
+from tcptool.catalog.options import BACKLOG, BY_NAME, OPTIONS, Codec, OptionValue, SocketOption
+from tcptool.decode.options import MEMINFO_KEYS, decode_option, encode_option
 
 
 def i32(*numbers: int) -> bytes:
@@ -113,3 +114,84 @@ def test_words_appear_for_every_number_the_table_names() -> None:
                 assert decode_option(option, i32(number)) == meaning.word
             elif option.codec is Codec.FLAGS:
                 assert decode_option(option, u32(number)) == (meaning.word,)
+
+
+CARRIED = [option for option in (*OPTIONS, BACKLOG) if option.settable]
+STRUCTURES = (Codec.ID, Codec.MEMINFO, Codec.TXTIME, Codec.STRUCT)
+"""What tcptool only shows."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "raw"),
+    [
+        ("TCP_NODELAY", True, i32(1)),
+        ("TCP_NODELAY", False, i32(0)),
+        ("SO_SNDBUF", 1 << 20, i32(1 << 20)),
+        ("SO_SNDBUF", -1, i32(-1)),
+        ("TCP_LINGER2", "none", i32(-1)),
+        ("TCP_NOTSENT_LOWAT", "unlimited", u32(0xFFFFFFFF)),
+        ("SO_MARK", 0xFFFFFFFF, u32(0xFFFFFFFF)),
+        ("SO_MAX_PACING_RATE", "unlimited", u64((1 << 64) - 1)),
+        ("SO_MAX_PACING_RATE", 12_500_000, u64(12_500_000)),
+        ("IP_MTU_DISCOVER", "probe", i32(3)),
+        ("IP_MTU_DISCOVER", "unknown-9", i32(9)),
+        ("IP_MTU_DISCOVER", "unknown--1", i32(-1)),
+        ("SO_BUF_LOCK", (), u32(0)),
+        ("SO_BUF_LOCK", ("send", "receive"), u32(3)),
+        ("SO_BUF_LOCK", ("send", "unknown-4"), u32(5)),
+        ("TCP_CONGESTION", "bbr", b"bbr\0"),
+        ("SO_BINDTODEVICE", "", b"\0"),
+        ("IP_TOS", 0xB8, i32(0xB8)),
+        ("SO_LINGER", {"enabled": True, "seconds": 7}, i32(1, 7)),
+        ("SO_RCVTIMEO", 2_004_000, struct.pack("=qq", 2, 4000)),
+        ("SO_RCVTIMEO", "unlimited", struct.pack("=qq", 0, 0)),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": 40_000, "highest": 50_000}, u32(40000 | 50000 << 16)),
+    ],
+)
+def test_bytes_of_a_value(name: str, value: OptionValue, raw: bytes) -> None:
+    assert encode_option(BY_NAME[name], value) == raw
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TCP_KEEPIDLE", "long"),
+        ("TCP_KEEPIDLE", 1 << 31),
+        ("TCP_KEEPIDLE", (1,)),
+        ("TCP_KEEPIDLE", {"seconds": 1}),
+        ("SO_MARK", -1),
+        ("SO_MAX_PACING_RATE", 1 << 64),
+        ("IP_MTU_DISCOVER", "perhaps"),
+        ("IP_MTU_DISCOVER", "unknown-many"),
+        ("SO_BUF_LOCK", "send"),
+        ("SO_BUF_LOCK", ("sned",)),
+        ("SO_LINGER", True),
+        ("SO_LINGER", {"enabled": True}),
+        ("SO_LINGER", {"enabled": True, "seconds": 1 << 31}),
+        ("SO_RCVTIMEO", 1 << 90),
+        ("IP_LOCAL_PORT_RANGE", 5),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": 1}),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": "1", "highest": 2}),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": 1, "highest": "2"}),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": 1, "highest": 1 << 16}),
+        ("IP_LOCAL_PORT_RANGE", {"lowest": 1 << 16, "highest": 2}),
+        ("SO_COOKIE", "0x1"),
+        ("TCP_MD5SIG", "hex:00"),
+    ],
+)
+def test_a_value_that_the_bytes_cannot_carry(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="is no value of"):
+        encode_option(BY_NAME[name], value)
+
+
+@given(st.data())
+def test_what_was_decoded_gives_the_same_bytes_again(data: st.DataObject) -> None:
+    option = data.draw(st.sampled_from([o for o in CARRIED if o.codec not in STRUCTURES]))
+    value = decode_option(option, data.draw(st.binary(min_size=option.size, max_size=option.size)))
+    try:
+        raw = encode_option(option, value)
+    except ValueError:
+        # Only numbers that the kernel never gives: a name that is no text, a time out of range.
+        assert option.codec in (Codec.STRING, Codec.TIMEVAL)
+        return
+    assert decode_option(option, raw) == value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,58 @@ def test_a_descriptor_refuses_what_it_was_not_given() -> None:
     with pytest.raises(OSError, match="not connected"):
         descriptor.peer()
     assert descriptor.reads == [(6, 1), (6, 2), (6, 3)]
+
+
+def test_a_descriptor_stores_what_it_is_given() -> None:
+    one = (1).to_bytes(4, sys.byteorder)
+    descriptor = FakeDescriptor({(6, 1): bytes(4), (6, 2): errno.EPERM})
+    descriptor.setsockopt(6, 1, one)
+    assert descriptor.getsockopt(6, 1, 4) == one
+    for number in (2, 3):
+        with pytest.raises(OSError, match=r"."):
+            descriptor.setsockopt(6, number, one)
+    assert descriptor.writes == [(6, 1, one)]
+
+    def refuse(level: int, number: int, value: bytes) -> None:
+        raise OSError(errno.EINVAL, f"{level} {number} {value!r}")
+
+    descriptor.on_set = refuse
+    with pytest.raises(OSError, match="6 1"):
+        descriptor.setsockopt(6, 1, bytes(4))
+    assert descriptor.getsockopt(6, 1, 4) == one
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "stored", "locks"),
+    [
+        (7, 65_536, 131_072, 1),
+        (7, 1_000_000, 425_984, 1),
+        (7, -1, 425_984, 1),
+        (7, 1, 4608, 1),
+        (8, 1, 2304, 2),
+        (32, 1_000_000, 2_000_000, 1),
+        (33, 1_000_000, 2_000_000, 2),
+        (33, -1, 2304, 2),
+    ],
+)
+def test_a_buffer_is_doubled_clamped_and_locked(
+    number: int, asked: int, stored: int, locks: int
+) -> None:
+    descriptor = FakeDescriptor({(1, 7): bytes(4), (1, 8): bytes(4), (1, 72): bytes(4)})
+    descriptor.setsockopt(1, number, struct.pack("=i", asked))
+    size = descriptor.getsockopt(1, 7 if number in (7, 32) else 8, 4)
+    assert struct.unpack("=i", size)[0] == stored
+    assert struct.unpack("=i", descriptor.getsockopt(1, 72, 4))[0] == locks
+
+
+def test_a_backlog_is_a_listeners() -> None:
+    with pytest.raises(OSError, match="Invalid"):
+        FakeDescriptor().listen(5)
+    descriptor = descriptor_for(diag_message("listen", tcp_info={"unacked_packets": 1}))
+    for asked, stored in ((5, 5), (100_000, 4096), (-1, 4096)):
+        descriptor.listen(asked)
+        info = descriptor.getsockopt(6, 11, 280)
+        assert struct.unpack_from("=I", info, 28)[0] == stored
 
 
 def test_processes_are_found_by_inode_in_their_own_namespace(kernel: FakeKernel) -> None:

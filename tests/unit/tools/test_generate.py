@@ -28,20 +28,20 @@ def test_check_names_every_difference_and_writes_nothing(
 ) -> None:
     assert generate.main([], tmp_path) == 0
     assert generate.main(["--check"], tmp_path) == 0
-    (tmp_path / "man" / "tcptool.1").write_text("old")
-    (tmp_path / "man" / "tcptool-gone.1").touch()
+    (tmp_path / "man/man1/tcptool.1").write_text("old")
+    (tmp_path / "man/man1/tcptool-gone.1").touch()
     (tmp_path / "completions" / "_tcptool").unlink()
     assert generate.main(["--check"], tmp_path) == 1
     said = capsys.readouterr().err
-    assert "man/tcptool.1 is stale" in said
-    assert "man/tcptool-gone.1 is superfluous" in said
+    assert "man/man1/tcptool.1 is stale" in said
+    assert "man/man1/tcptool-gone.1 is superfluous" in said
     assert "completions/_tcptool is missing" in said
-    assert (tmp_path / "man" / "tcptool.1").read_text() == "old"
+    assert (tmp_path / "man/man1/tcptool.1").read_text() == "old"
 
 
 def test_writing_mends_every_difference(tmp_path: Path, texts: dict[str, str]) -> None:
-    (tmp_path / "man").mkdir()
-    (tmp_path / "man" / "tcptool-gone.1").touch()
+    (tmp_path / "man/man1").mkdir(parents=True)
+    (tmp_path / "man/man1/tcptool-gone.1").touch()
     assert generate.main([], tmp_path) == 0
     assert list(generate.differences(texts, tmp_path)) == []
 

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tcptool.actions.explain import NOT_COLUMNS
+from tcptool.actions.options import ALL
+from tcptool.catalog.attributes import BbrInfo, DctcpInfo, MptcpInfo, VegasInfo
 from tcptool.catalog.columns import COLUMNS
+from tcptool.catalog.options import Risk, SocketOption
+from tcptool.catalog.registry import members
 from tcptool.cli.app import COMMANDS
 from tcptool.errors import ExitCode
-from tools import man, tree
+from tools import man, man_tables, roff, tree
 
-PAGES = man.files()
+PAGES = {**man.files(), **man_tables.files()}
 COMMAND_PAGES = {command.page: command for command in (tree.program(), *tree.commands())}
 
 
@@ -28,9 +33,8 @@ def options_in(page: str) -> set[str]:
 
 
 def test_every_command_has_a_page() -> None:
-    assert {f"tcptool-{name}.1" for name in COMMANDS} | {"tcptool.1", "tcptool-fields.1"} == set(
-        PAGES
-    )
+    commands = {"tcptool.1", *(f"tcptool-{name}.1" for name in COMMANDS)}
+    assert commands | {f"{name}.7" for name in man_tables.PAGES} == set(PAGES)
 
 
 @pytest.mark.parametrize("page", COMMAND_PAGES)
@@ -66,7 +70,7 @@ def test_pages_are_ascii_without_trailing_blanks(name: str) -> None:
 
 
 def test_every_hand_written_section_belongs_to_a_command() -> None:
-    written = {path.stem for path in (man.ROOT / "docs" / "man").iterdir()}
+    written = {path.stem for path in (roff.ROOT / "docs" / "man").iterdir()}
     assert written <= {"tcptool", *COMMANDS}
 
 
@@ -75,9 +79,44 @@ def test_every_exit_status_is_described() -> None:
     assert re.findall(r"\\fB(\d+)\\fR", section) == [str(int(status)) for status in ExitCode]
 
 
+def tags_in(text: str) -> list[str]:
+    """The names that are explained there."""
+    return [tag.replace("\\-", "-") for tag in re.findall(r"^\.TP\n\\fB(\S+?)\\fR", text, re.M)]
+
+
 def test_every_column_is_described() -> None:
-    tags = re.findall(r"^\.TP\n\\fB(\S+?)\\fR", PAGES["tcptool-fields.1"], re.MULTILINE)
-    assert sorted(tags) == sorted(COLUMNS)
+    columns, _, others = PAGES["tcptool-fields.7"].partition(".SH WORKED OUT FOR INSPECT\n")
+    assert sorted(tags_in(columns)) == sorted(COLUMNS)
+    structures = (BbrInfo, VegasInfo, DctcpInfo, MptcpInfo)
+    names = [name for one in structures for name in members(one) if name != "reserved"]
+    assert sorted(tags_in(others)) == sorted([*NOT_COLUMNS, *names])
+
+
+def test_every_option_is_described() -> None:
+    _, _, table = PAGES["tcptool-options.7"].partition(".SH SOCKET LEVEL\n")
+    assert tags_in(table) == [option.name for option in ALL]
+
+
+@pytest.mark.parametrize("option", ALL, ids=lambda option: option.name)
+def test_an_option_is_described_in_full(option: SocketOption) -> None:
+    page = PAGES["tcptool-options.7"].partition(".SH SOCKET LEVEL\n")[2]
+    tag = f".TP\n\\fB{option.name}\\fR"
+    entry = page.partition(f"{tag} ")[2].partition("\n.TP\n")[0].partition("\n.SH ")[0]
+    for text in (option.doc, option.pitfall, option.range_text, option.source, option.privilege):
+        assert roff.roff(text.rstrip(".")) in entry
+    assert ("It can only be read." in entry) != option.settable
+    assert (f"Risk: {option.risk.value}." in entry) == option.settable
+    assert ("\\-\\-force" in entry) == (option.settable and option.risk is Risk.REFUSE)
+    assert option.since in entry
+
+
+def test_an_entry_reads_well() -> None:
+    page = PAGES["tcptool-options.7"].replace("\\-", "-")
+    entry = page.partition(".TP\n\\fBTCP_RTO_MAX_MS\\fR")[2].partition("\n.TP\n")[0]
+    assert entry.splitlines()[0] == " (milliseconds, IPPROTO_TCP 44, since Linux 6.15)"
+    assert "Default: net.ipv4.tcp_rto_max_ms." in entry
+    assert "Inherited by accept(): yes." in entry
+    assert entry.endswith("Example: \\fBtcptool apply PID:FD TCP_RTO_MAX_MS=10s\\fR")
 
 
 def test_an_alias_is_mentioned() -> None:
@@ -86,8 +125,8 @@ def test_an_alias_is_mentioned() -> None:
 
 def test_the_date_is_that_of_the_newest_release() -> None:
     log = "## [Unreleased]\n\n## [0.2.0] - 2027-02-03\n\n## [0.1.0] - 2026-12-01\n"
-    assert man.released(log) == "2027-02-03"
-    assert man.released("## [Unreleased]\n") == man.BEGUN
+    assert roff.released(log) == "2027-02-03"
+    assert roff.released("## [Unreleased]\n") == roff.BEGUN
 
 
 @pytest.mark.parametrize(
@@ -102,4 +141,4 @@ def test_the_date_is_that_of_the_newest_release() -> None:
     ],
 )
 def test_text_is_not_taken_for_roff(text: str, escaped: str) -> None:
-    assert man.roff(text) == escaped
+    assert roff.roff(text) == escaped
