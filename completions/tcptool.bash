@@ -101,6 +101,7 @@ _tcptool() {
                     values='auto always never'
                     ;;
                 *)
+                    ask=sockets
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -118,6 +119,7 @@ _tcptool() {
                     values='auto always never'
                     ;;
                 *)
+                    ask=sockets
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

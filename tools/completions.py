@@ -34,6 +34,7 @@ class Values(NamedTuple):
 
 VALUES = {
     "by": Values(tuple(GROUPINGS)),
+    "change_words": Values(ask="sockets"),
     "color": Values(tuple(Color)),
     "columns": Values(("all", *COLUMNS), several=True),
     "name": Values(tuple(sorted(NAMES))),

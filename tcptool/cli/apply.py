@@ -13,7 +13,7 @@ import typer
 from tcptool.actions.apply import UNHARMED, Order, apply, checked, own_sockets
 from tcptool.actions.subjects import select
 from tcptool.catalog.diag import AF_INET, AF_INET6
-from tcptool.cli.common import Color, ColorMode, Debug, Ipv6, Json, Netns, Quiet
+from tcptool.cli.common import Color, ColorMode, Debug, Json, Netns, Quiet
 from tcptool.cli.reading import read_assignments, read_target
 from tcptool.cli.session import Session
 from tcptool.cli.showing import show_changes
@@ -70,7 +70,10 @@ def apply_command(
         bool,
         typer.Option("--force", help="Set dangerous options that can be undone.", metavar=""),
     ] = False,
-    ipv6: Ipv6 = False,
+    ipv6: Annotated[
+        bool,
+        typer.Option("-6", "--ipv6", help="Without a TARGET, try IPv6 sockets.", metavar=""),
+    ] = False,
     netns: Netns = None,
     json: Json = False,
     color: ColorMode = Color.AUTO,
@@ -90,6 +93,8 @@ def apply_command(
             "neither NAME=VALUE nor --profile was given",
             f"{UNHARMED} As in `tcptool apply 1234:5 TCP_NODELAY=1`.",
         )
+    if words and ipv6:
+        raise UsageError("using --ipv6 with a TARGET", "it would have no effect", UNHARMED)
     assignments = checked(wanted, force=force, also_clamp=also_clamp)
     command = shlex.join(["tcptool", *sys.argv[1:]])
     wish = Order(

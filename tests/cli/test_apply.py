@@ -402,6 +402,7 @@ def test_ctrl_c_between_two_sockets(scene: Scene) -> None:
         (["42:9", "nodelaj=1"], ExitCode.USAGE, "did you mean"),
         (["42:9", "nodelay=2"], ExitCode.USAGE, "Accepted: 1, on, yes, true"),
         (["42:9", "nodelay=1", "TCP_NODELAY=1"], ExitCode.USAGE, "TCP_NODELAY is given 2 times"),
+        (["42:9", "nodelay=1", "-6"], ExitCode.USAGE, "--ipv6 with a TARGET"),
         (["42:9", "SO_TYPE=stream"], ExitCode.USAGE, "can only be read"),
         (["42:9", "TCP_REPAIR=1"], ExitCode.USAGE, "dangerous on a socket in use"),
         (["42:9", "TCP_ULP=tls", "--force"], ExitCode.USAGE, "--force does not allow it either"),

@@ -448,7 +448,7 @@ ghosts = poller.poll(0)
 threads[1].join(5)  # it sees the FIN, unless somebody still holds the socket
 [events, ghosts, threads[1].is_alive(), sent.digest() == arrived.digest(), number > 1000]
 """
-ROUNDS = 250
+ROUNDS = 1250
 DISTURBING = {
     "TCP_NODELAY=1": (6, 1),
     "TCP_CORK=1": (6, 3),
@@ -457,6 +457,7 @@ DISTURBING = {
 }
 
 
+@pytest.mark.timeout(300)  # 20 s where nothing else runs
 def test_thousands_of_changes_of_a_busy_connection(tool: Tool, pair: Owner) -> None:
     """Four options at both ends, set and put back each time; in this process, to be quick."""
     wish = Order(assignments=checked(list(map(parse_assignment, DISTURBING))), command="apply")
