@@ -22,13 +22,23 @@ from tcptool.actions.subjects import (
     value_of,
 )
 from tcptool.analysis.advice import advice, risks
-from tcptool.analysis.outcome import FAILED, NO_EFFECT, NOT_TRIED, conflicts, expected, judge, order
+from tcptool.analysis.outcome import (
+    FAILED,
+    NO_EFFECT,
+    NOT_TRIED,
+    PLANNED,
+    conflicts,
+    expected,
+    judge,
+    order,
+)
 from tcptool.analysis.undo import disturbed_by
 from tcptool.catalog.options import (
     BACKLOG,
+    BUFFERS,
     BY_NAME,
     DANGERS,
-    READ_AS,
+    RECEIVE_BUFFERS,
     ReadBack,
     Risk,
     SocketOption,
@@ -62,12 +72,8 @@ from tcptool.model.report import Warning
 from tcptool.units import Unit, human
 
 _MOVING: Final = frozenset({ReadBack.MOVING, ReadBack.FADING, ReadBack.IGNORED})
-_BUFFERS: Final = frozenset({"SO_SNDBUF", "SO_RCVBUF", *READ_AS})
-_RECEIVE_BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_RCVBUFFORCE"})
-_LIMITS: Final = {"SO_SNDBUF": "net.core.wmem_max", "SO_RCVBUF": "net.core.rmem_max"}
 _CLAMP: Final = BY_NAME["TCP_WINDOW_CLAMP"]
 
-PLANNED: Final = "planned"
 UNHARMED: Final = "Nothing was changed."
 
 
@@ -100,7 +106,7 @@ def checked(
     """
     doing = "checking what to set"
     wanted = [*assignments, *(_clamps(assignments) if also_clamp else ())]
-    if also_clamp and not any(one.option.name in _RECEIVE_BUFFERS for one in assignments):
+    if also_clamp and not any(one.option.name in RECEIVE_BUFFERS for one in assignments):
         raise UsageError(doing, "--also-clamp goes with a receive buffer", UNHARMED)
     seen: set[SocketOption] = set()
     for assignment in wanted:
@@ -130,7 +136,7 @@ def _clamps(wanted: Sequence[Assignment]) -> Iterator[Assignment]:
         return
     for assignment in wanted:
         size = assignment.value
-        if assignment.option.name in _RECEIVE_BUFFERS and isinstance(size, int) and size > 0:
+        if assignment.option.name in RECEIVE_BUFFERS and isinstance(size, int) and size > 0:
             clamp = min(2 * size, 2**31 - 1)
             yield Assignment(_CLAMP, clamp, f"{_CLAMP.name}={clamp}")
 
@@ -187,7 +193,7 @@ class _Job:
         put back later would be wrong.
         """
         shown = shown_by(option)
-        moves = shown.name in _BUFFERS or shown.tuned_by_kernel or shown.reads_back in _MOVING
+        moves = shown.name in BUFFERS or shown.tuned_by_kernel or shown.reads_back in _MOVING
 
         def step(descriptor: Descriptor) -> None:
             if shown.readable and not moves:
@@ -268,7 +274,7 @@ def _to_read(options: Sequence[SocketOption]) -> list[SocketOption]:
     wanted = [NETNS_COOKIE, BUFFER_LOCK]
     for option in options:
         wanted += [shown_by(option), *disturbed_by(option)]
-        if option.name in _RECEIVE_BUFFERS:
+        if option.name in RECEIVE_BUFFERS:
             wanted.append(_CLAMP)
     return [option for option in dict.fromkeys(wanted) if option.readable]
 
@@ -397,10 +403,10 @@ def _growth_bytes(job: _Job, wish: Order, surroundings: Surroundings) -> int:
     limits = surroundings.of(job.subject.socket).numbers
     growth = 0
     for assignment in wish.assignments:
-        if assignment.option.name in _BUFFERS and isinstance(assignment.value, int):
+        if assignment.option.name in BUFFERS and isinstance(assignment.value, int):
             shown = shown_by(assignment.option)
             before = value_of(shown, job.before.get(shown))
-            limit = limits.get(_LIMITS.get(assignment.option.name, ""), assignment.value)
+            limit = limits.get(assignment.option.limit_sysctl, assignment.value)
             stored = 2 * min(assignment.value, limit)
             growth += max(0, stored - (before if isinstance(before, int) else 0))
     return growth

@@ -38,7 +38,7 @@ from tcptool.decode.options import decode_option, encode_option
 from tcptool.errors import NotFound, describe_errno, errno_name
 from tcptool.linux.borrow import Descriptor
 from tcptool.linux.kernel import Kernel
-from tcptool.linux.visit import read_option, write_option
+from tcptool.linux.visit import Readings, read_option, write_option
 from tcptool.model.option_report import OptionsReport, OptionSurvey, Trial
 from tcptool.model.report import Missing
 from tcptool.sansio.suggest import did_you_mean
@@ -48,9 +48,6 @@ ALL: Final = (*OPTIONS, BACKLOG)
 _FAMILIES: Final = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
 _LACKS: Final = frozenset({errno.ENOPROTOOPT, errno.EOPNOTSUPP})
 """The kernel, or its TCP, has not got the option."""
-
-Readings = dict[SocketOption, bytes | int]
-"""An option's raw value, or the errno with which the kernel refused it."""
 
 
 # -- which options -------------------------------------------------------------------------

@@ -186,14 +186,18 @@ def _by_inodes(kernel: Kernel, inodes: Collection[int]) -> list[Socket]:
 def whole_connections(found: list[Found]) -> list[Found]:
     """The same sockets, with an MPTCP connection in the place of its subflows."""
     chosen: dict[tuple[int, int | None, str | None], Found] = {}
-    for one in found:
-        sock = one.socket
-        if sock.protocol == "tcp" and sock.ulp == "mptcp" and sock.inode:
-            above = [s for s in _by_inodes(one.kernel, [sock.inode]) if s.protocol == "mptcp"]
-            one = replace(one, socket=above[0]) if above else one  # noqa: PLW2901
-        known = (one.socket.inode, one.socket.cookie)
-        chosen.setdefault((id(one.kernel), *known), one)
+    for one in map(_whole_connection, found):
+        key = (id(one.kernel), one.socket.inode, one.socket.cookie)
+        chosen.setdefault(key, one)
     return list(chosen.values())
+
+
+def _whole_connection(found: Found) -> Found:
+    sock = found.socket
+    if sock.protocol != "tcp" or sock.ulp != "mptcp" or not sock.inode:
+        return found
+    above = [s for s in _by_inodes(found.kernel, [sock.inode]) if s.protocol == "mptcp"]
+    return replace(found, socket=above[0]) if above else found
 
 
 def _kernel_of(kernel: Kernel, pid: int) -> Kernel:

@@ -16,9 +16,9 @@ from typing import Final
 
 from tcptool.actions.circumstances import BUFFER_LOCK, Surroundings
 from tcptool.actions.host import host_facts, iso_time
-from tcptool.actions.resolve import describe, identify, resolve
-from tcptool.actions.subjects import Subject, changed_socket
-from tcptool.analysis.outcome import agrees
+from tcptool.actions.resolve import describe, identify, resolve, whole_connections
+from tcptool.actions.subjects import NETNS_COOKIE, Subject, changed_socket
+from tcptool.analysis.outcome import PLANNED, agrees
 from tcptool.analysis.undo import (
     DONE,
     SETTLED,
@@ -33,7 +33,7 @@ from tcptool.analysis.undo import (
     plan_undo,
 )
 from tcptool.catalog.diag import AF_INET
-from tcptool.catalog.options import BY_NAME, OptionValue, SocketOption
+from tcptool.catalog.options import OptionValue, SocketOption
 from tcptool.decode.options import decode_option
 from tcptool.errors import NotFound, NotPermitted, TcptoolError
 from tcptool.linux.borrow import Descriptor
@@ -50,11 +50,9 @@ from tcptool.model.sock import Socket
 from tcptool.model.target import Target
 from tcptool.model.undo import UndoEntry, UndoList, UndoSocket
 
-PLANNED: Final = "planned"
 STATES: Final = ("open", "changed", "unreachable", "gone", "undone")
 """States of a socket in `undo --list`, the most interesting first."""
 
-_NETNS_COOKIE: Final = BY_NAME["SO_NETNS_COOKIE"]
 _LIST: Final = "`tcptool undo --list` shows what can be undone."
 _GONE: Final = "the socket is gone, and what was changed with it"
 _ELSEWHERE: Final = "it was made on another host, or before this one was started anew"
@@ -194,7 +192,7 @@ def _jobs(
     doing = "undoing the last change"
     if target is not None:
         doing = f"undoing what was changed on {describe(target)}"
-        found = {one.socket.cookie for one in resolve(kernel, target)}
+        found = {one.socket.cookie for one in whole_connections(resolve(kernel, target))}
         jobs = [job for job in jobs if job.identity.cookie in found]
     else:
         last = next((job.entry for job in jobs if job.socket.changed), None)
@@ -264,10 +262,10 @@ class _Seeker:
 
         found: list[Socket] = []
         values: dict[str, bytes | None] = {}
-        options = dict.fromkeys((*options_to_read(job.socket), _NETNS_COOKIE))
+        options = dict.fromkeys((*options_to_read(job.socket), NETNS_COOKIE))
         reading = [partial(_read, values, option) for option in options]
         run([lambda descriptor: found.append(identify(descriptor, doing)), *reading])
-        netns = values.pop(_NETNS_COOKIE.name)
+        netns = values.pop(NETNS_COOKIE.name)
         if identity.netns_cookie not in (None, _hexadecimal(netns)):
             raise Gone(doing, _GONE, _LIST)
         subject = Subject(str(holders[0]), self.kernel, found[0], holders, run)
@@ -297,8 +295,8 @@ class _Seeker:
         """Whether sock_diag lists it; true as well of what another namespace may have."""
         values: dict[str, bytes | None] = {}
         with self.kernel.fresh_socket(AF_INET) as fresh:
-            _read(values, _NETNS_COOKIE, fresh)
-        if identity.netns_cookie not in (None, _hexadecimal(values[_NETNS_COOKIE.name])):
+            _read(values, NETNS_COOKIE, fresh)
+        if identity.netns_cookie not in (None, _hexadecimal(values[NETNS_COOKIE.name])):
             return True
         if self._listed is None:
             self._listed = {(sock.cookie, sock.inode) for sock in sockets(Dump(self.kernel))}

@@ -6,13 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from tcptool.analysis.outcome import FAILED
-from tcptool.catalog.options import BY_NAME, READ_AS, Risk, SocketOption, When
+from tcptool.catalog.options import (
+    BUFFERS,
+    BY_NAME,
+    READ_AS,
+    RECEIVE_BUFFERS,
+    Risk,
+    SocketOption,
+    When,
+)
 from tcptool.model.change import Change
 from tcptool.model.report import Warning
 from tcptool.model.sock import Socket
 
-_RECEIVE_BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_RCVBUFFORCE"})
-_BUFFERS: Final = _RECEIVE_BUFFERS | {"SO_SNDBUF", "SO_SNDBUFFORCE"}
 _CONNECTED: Final = frozenset({"established", "close-wait", "fin-wait-1", "fin-wait-2", "closing"})
 
 
@@ -20,7 +26,7 @@ def advice(sock: Socket, changes: Sequence[Change], clamp_bytes: int | None) -> 
     """Sentences about one socket's changes.  ``clamp_bytes``: its TCP_WINDOW_CLAMP before."""
     changes = [change for change in changes if change.outcome not in FAILED]
     lines = [*_listener(changes)] if sock.state == "listen" else []
-    if sock.protocol == "mptcp" and any(change.option in _BUFFERS for change in changes):
+    if sock.protocol == "mptcp" and any(change.option in BUFFERS for change in changes):
         lines.append(
             "An MPTCP socket has no SO_BUF_LOCK: a buffer that is set by hand stays so, and undo "
             "cannot let the kernel tune it again."
@@ -61,12 +67,12 @@ def _connection(changes: Sequence[Change], clamp_bytes: int | None) -> Iterator[
     for change in changes:
         size = change.effective if change.effective is not None else change.requested
         clamped = clamp_bytes is not None and isinstance(size, int) and 0 < clamp_bytes < size // 2
-        if change.option in _RECEIVE_BUFFERS and clamped and "TCP_WINDOW_CLAMP" not in names:
+        if change.option in RECEIVE_BUFFERS and clamped and "TCP_WINDOW_CLAMP" not in names:
             yield (
                 f"The window will not grow beyond TCP_WINDOW_CLAMP, {clamp_bytes} bytes: "
                 "--also-clamp raises it too, as far as the window scale of the handshake allows."
             )
-    pinned = sorted(names & _BUFFERS)
+    pinned = sorted(names & BUFFERS)
     if pinned and "SO_BUF_LOCK" not in names:
         yield (
             f"{' and '.join(pinned)} set by hand: the kernel does not tune the buffer any more. "

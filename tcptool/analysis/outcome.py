@@ -53,6 +53,7 @@ MATCHES: Final = "matches"
 DIFFERS: Final = "differs"
 NOT_CHECKABLE: Final = "not-checkable"
 NOT_TRIED: Final = "not-tried"
+PLANNED: Final = "planned"
 
 WORDS: Final[dict[str, str]] = {
     SET: "it is as asked",
@@ -70,7 +71,7 @@ WORDS: Final[dict[str, str]] = {
     UNSUPPORTED: "this kernel, or this kind of socket, does not have the option",
     FAILED_OTHERWISE: "another error, which the note names",
     DIFFERENT: "accepted, but what reads is not what this kernel is known to make of it",
-    "planned": "what would be set; nothing was changed",
+    PLANNED: "what would be set; nothing was changed",
     NOT_TRIED: "something stopped it before this option",
     MATCHES: "it is what setting the value gives",
     DIFFERS: "it is not what setting the value gives",

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tcptool.catalog.options import BACKLOG, BY_NAME, READ_AS, ReadBack, SocketOption
+from tcptool.catalog.options import BACKLOG, BY_NAME, READ_AS, ReadBack, SocketOption, shown_by
 from tcptool.errors import describe_errno
 from tcptool.model.journal import DoneChange, PlannedChange, SocketEntry
 
@@ -214,7 +214,7 @@ class _Planner:
 
     def restoration(self, change: PlannedChange, option: SocketOption) -> Restoration:
         """The fate of one change."""
-        shown_as = BY_NAME.get(READ_AS.get(option.name, ""), option)
+        shown_as = shown_by(option)
         before = change.before
         if before is None:
             before = change.kept.get(shown_as.name)

@@ -2486,6 +2486,11 @@ READ_AS: Final[Mapping[str, str]] = {
 """Options that can only be set, and the ones that show what became of it."""
 
 
+RECEIVE_BUFFERS: Final = frozenset({"SO_RCVBUF", "SO_RCVBUFFORCE"})
+BUFFERS: Final = RECEIVE_BUFFERS | {"SO_SNDBUF", "SO_SNDBUFFORCE"}
+"""Options that set the size of a buffer, and pin it."""
+
+
 def shown_by(option: SocketOption) -> SocketOption:
     """The option that reads what became of setting this one: mostly itself."""
     return BY_NAME.get(READ_AS.get(option.name, ""), option)

@@ -27,7 +27,7 @@ class Assignment:
 class Circumstances:
     """What decides, beside the value, what setting an option does.
 
-    ``state`` is a TCP state word; a fresh socket is ``closed``.  ``numbers`` holds sysctls by
+    ``state`` is a TCP state word; a fresh socket is ``close``.  ``numbers`` holds sysctls by
     their full name, with the place of a number among several: ``net.ipv4.tcp_rmem[2]``; one
     that could not be read is missing.  ``jiffy_us`` is the length of a kernel tick, None if
     it is not known.  ``locks`` are the words of SO_BUF_LOCK.

@@ -190,6 +190,7 @@ def test_a_socket_that_may_not_be_looked_into_is_no_yes(scene: Checked) -> None:
     def refuse(*_: object) -> bytes:
         raise NotPermitted("borrowing descriptor 11 of process 42", "Operation not permitted")
 
+    # The one instance refuses, and takes whatever it is asked with.
     barred.getsockopt = refuse  # type: ignore[method-assign, assignment]
     outcome = scene.run(42, "nodelay=1")
     assert outcome.status == ExitCode.ANSWER_IS_NO
