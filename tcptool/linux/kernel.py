@@ -52,6 +52,9 @@ class Kernel(Protocol):
         The last two are on loopback.  Raises OSError.
         """
 
+    def own_socket(self, family: int) -> socket.socket:
+        """A new stream socket to send and receive with; the caller closes it.  Raises OSError."""
+
     def sysctl(self, name: str) -> str:
         """The text of a sysctl of this network namespace, as ``net.core.wmem_max``.
 
@@ -169,6 +172,10 @@ class LiveKernel:
                 return made
 
             yield {name: OpenDescriptor(own.fileno()) for name, own in self._here(connect).items()}
+
+    def own_socket(self, family: int) -> socket.socket:
+        """See ``Kernel``."""
+        return self._here(lambda: socket.socket(family, socket.SOCK_STREAM))
 
     def sysctl(self, name: str) -> str:
         """See ``Kernel``.  /proc/sys/net is that of whoever opens it."""

@@ -523,6 +523,10 @@ class FakeKernel:
             names = ("fresh", "listening", "connected")
             yield {name: stack.enter_context(self.fresh_socket(family)) for name in names}
 
+    def own_socket(self, family: int) -> socket.socket:
+        """See ``Kernel``: a real one, on this host's loopback."""
+        return socket.socket(family, socket.SOCK_STREAM)
+
     def net_text(self, name: str) -> str:
         """See ``Kernel``: ``tree.write("thread-self/net/tcp", ...)`` gives it a text."""
         return self.proc.read(f"thread-self/net/{name}")
