@@ -12,10 +12,9 @@ _tcptool() {
         unset 'words[-1]'
     fi
     for part in "${words[@]:1}"; do
-        if [[ $part != -* ]]; then
-            command=$part
-            break
-        fi
+        [[ $part != -* ]] || continue
+        command+=${command:+ }$part
+        [[ $command == @(probe) ]] || break
     done
     previous=${words[-1]}
     if [[ $word == --*=* ]]; then
@@ -25,7 +24,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect explain apply verify undo options profiles schema completion help'
+            values='list inspect explain apply verify undo options profiles probe schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -171,11 +170,244 @@ _tcptool() {
                     ;;
             esac
             ;;
+        probe)
+            values='send writev sendfile splice mmap zerocopy vmsplice compare latency connect show diff'
+            [[ $word != -* ]] || values='-h --help'
+            ;;
+        'probe send' | 'probe writev' | 'probe sendfile' | 'probe splice' | 'probe mmap' | 'probe zerocopy' | 'probe vmsplice')
+            options='--size --duration --connections --warmup --slice --chunk --vectors --pipe --file --memory --receiver --verify --to -6 --ipv6 --unix --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --size)
+                    ;;
+                --duration)
+                    ;;
+                --connections)
+                    ;;
+                --warmup)
+                    ;;
+                --slice)
+                    ;;
+                --chunk)
+                    ;;
+                --vectors)
+                    ;;
+                --pipe)
+                    ;;
+                --file)
+                    compopt -o default
+                    ;;
+                --receiver)
+                    values='recv discard splice'
+                    ;;
+                --to)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --cpu)
+                    ;;
+                --timeout)
+                    ;;
+                --seed)
+                    ;;
+                -o | --output)
+                    compopt -o default
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        'probe compare')
+            options='--methods --size --duration --connections --warmup --slice --chunk --vectors --pipe --file --memory --receiver --verify --to -6 --ipv6 --unix --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --methods)
+                    values='send writev sendfile splice mmap zerocopy vmsplice'
+                    head=${word%"${word##*[,+]}"}
+                    compopt -o nospace
+                    ;;
+                --size)
+                    ;;
+                --duration)
+                    ;;
+                --connections)
+                    ;;
+                --warmup)
+                    ;;
+                --slice)
+                    ;;
+                --chunk)
+                    ;;
+                --vectors)
+                    ;;
+                --pipe)
+                    ;;
+                --file)
+                    compopt -o default
+                    ;;
+                --receiver)
+                    values='recv discard splice'
+                    ;;
+                --to)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --cpu)
+                    ;;
+                --timeout)
+                    ;;
+                --seed)
+                    ;;
+                -o | --output)
+                    compopt -o default
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        'probe latency')
+            options='--size --reply --pattern --matrix --rate --under-load --requests --blocks --duration --to -6 --ipv6 --unix --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --size)
+                    ;;
+                --reply)
+                    ;;
+                --pattern)
+                    values='one-write two-writes gathered more'
+                    head=${word%"${word##*[,+]}"}
+                    compopt -o nospace
+                    ;;
+                --matrix)
+                    values='nodelay cork quickack'
+                    head=${word%"${word##*[,+]}"}
+                    compopt -o nospace
+                    ;;
+                --rate)
+                    ;;
+                --requests)
+                    ;;
+                --blocks)
+                    ;;
+                --duration)
+                    ;;
+                --to)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --cpu)
+                    ;;
+                --timeout)
+                    ;;
+                --seed)
+                    ;;
+                -o | --output)
+                    compopt -o default
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        'probe connect')
+            options='--connections --duration --concurrency --exchange --close --fast-open --backlog --to -6 --ipv6 --unix --set --profile --cpu --timeout -o --output --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --connections)
+                    ;;
+                --duration)
+                    ;;
+                --concurrency)
+                    ;;
+                --exchange)
+                    values='none request'
+                    ;;
+                --close)
+                    values='client server reset'
+                    ;;
+                --backlog)
+                    ;;
+                --to)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --cpu)
+                    ;;
+                --timeout)
+                    ;;
+                -o | --output)
+                    compopt -o default
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        'probe show')
+            options='--json --color -q --quiet --debug -h --help'
+            case $previous in
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    compopt -o default
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        'probe diff')
+            options='--fail-above --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --fail-above)
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    compopt -o default
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         schema)
             options='-h --help'
             case $previous in
                 *)
-                    values='apply error explain inspect inspect-watch list list-groups options profiles profiles-show undo undo-list verify'
+                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-transfer profiles profiles-show undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -193,7 +425,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect explain apply verify undo options profiles schema completion help ls fields options.7'
+                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-show probe-diff schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

@@ -20,6 +20,7 @@ class Unit(enum.StrEnum):
     MILLISECONDS = "ms"
     SECONDS = "s"
     BYTES_PER_SECOND = "bytes_per_s"
+    SECONDS_PER_GIGABYTE = "s_per_gb"
     PERCENT = "percent"
 
 
@@ -136,6 +137,8 @@ def human(value: float, unit: Unit) -> str:
         return _scaled(value * 8, _RATE_STEPS)
     if unit is Unit.PERCENT:
         return f"{value:.3g} %"
+    if unit is Unit.SECONDS_PER_GIGABYTE:
+        return f"{value:.2g} s/GB"
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:g}"
 
 

@@ -8,31 +8,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tcptool.catalog.methods import METHODS
 from tcptool.catalog.profiles import BUILT_IN
 from tcptool.errors import EXIT_MEANINGS
 from tools import man_tables
 from tools.roff import NOTICE, ROOT, head, link, roff
-from tools.tree import PROGRAM, Command, Parameter, commands, program
+from tools.tree import PROGRAM, Command, Parameter, commands, pages
 
 
 def files() -> dict[str, str]:
     """Every page by its file name."""
-    top, rest = program(), list(commands())
-    return {f"{command.page}.1": _page(command, rest) for command in (top, *rest)}
+    everything = list(commands())
+    return {f"{command.page}.1": _page(command, everything) for command in pages()}
 
 
 def _page(command: Command, all_commands: list[Command]) -> str:
-    own = ROOT / "docs" / "man" / f"{command.name or PROGRAM}.roff"
+    inside = [one for one in all_commands if one.group == command.name]
+    own = ROOT / "docs" / "man" / f"{command.page.removeprefix(f'{PROGRAM}-')}.roff"
     written = own.read_text().rstrip("\n") if own.exists() else ""
     parts = [
         NOTICE,
         head(command.page, command.summary, 1),
-        f".SH SYNOPSIS\n{_synopsis(command)}",
+        f".SH SYNOPSIS\n{_synopsis(command, inside)}",
         ".SH DESCRIPTION",
         "\n.PP\n".join(map(roff, _description(command))),
+        *(_methods() if command.name == "probe" else []),
         *_section("ARGUMENTS", command.arguments),
         *_section("OPTIONS", command.options),
-        *([] if command.name else _commands(all_commands)),
+        *(_commands(command, inside) if inside else []),
         *(_profiles() if command.name == "profiles" else []),
         *([written] if written else []),
         *_examples(command, written),
@@ -43,13 +46,17 @@ def _page(command: Command, all_commands: list[Command]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _synopsis(command: Command) -> str:
-    words = [f"\\fB{roff(word)}\\fR" for word in (PROGRAM, *filter(None, [command.name]))]
-    words.append("[\\fIOPTIONS\\fR]")
-    if not command.name:
-        words += ["\\fICOMMAND\\fR", "[\\fIARGUMENTS\\fR]"]
-    words += [_placeholder(argument.metavar) for argument in command.arguments]
-    return " ".join(words)
+def _synopsis(command: Command, inside: list[Command]) -> str:
+    words = [f"\\fB{roff(word)}\\fR" for word in (PROGRAM, *command.name.split())]
+    options = "[\\fIOPTIONS\\fR]"
+    arguments = [_placeholder(argument.metavar) for argument in command.arguments]
+    if not inside:
+        return " ".join([*words, options, *arguments])
+    kinds = dict.fromkeys(one.kind for one in inside if one.kind)
+    lines = [[*words, _placeholder(kind), options, *arguments] for kind in kinds]
+    own_options = [] if kinds else [options]
+    lines.append([*words, *own_options, "\\fICOMMAND\\fR", "[\\fIARGUMENTS\\fR]"])
+    return "\n.br\n".join(map(" ".join, lines))
 
 
 def _placeholder(metavar: str) -> str:
@@ -74,11 +81,23 @@ def _section(title: str, parameters: tuple[Parameter, ...]) -> Iterator[str]:
         yield f".TP\n{tag}\n{roff(parameter.help)}{default}"
 
 
-def _commands(all_commands: list[Command]) -> Iterator[str]:
+def _commands(group: Command, inside: list[Command]) -> Iterator[str]:
     yield ".SH COMMANDS"
-    for command in all_commands:
-        alias = "".join(f", \\fB{roff(name)}\\fR" for name in command.aliases)
-        yield f".TP\n\\fB{roff(command.name)}\\fR{alias}\n{roff(command.summary)}"
+    for command in inside:
+        if not command.kind:
+            alias = "".join(f", \\fB{roff(name)}\\fR" for name in command.aliases)
+            yield f".TP\n\\fB{roff(command.word)}\\fR{alias}\n{roff(command.summary)}"
+            if group.name:
+                yield f"See {link(command.page, 1)}."
+
+
+def _methods() -> Iterator[str]:
+    yield ".SH METHODS"
+    for method in METHODS:
+        yield f".TP\n\\fB{roff(method.name)}\\fR\n{roff(method.summary)}"
+        yield roff(f"Copies: {method.copies}.")
+        if method.pitfall:
+            yield roff(f"Pitfall: {method.pitfall}.")
 
 
 def _profiles() -> Iterator[str]:
@@ -108,8 +127,14 @@ def _exit_statuses(command: Command) -> Iterator[str]:
 
 
 def _see_also(command: Command, all_commands: list[Command]) -> str:
-    pages = [PROGRAM, *(other.page for other in all_commands)]
-    links = [link(page, 1) for page in pages if page != command.page]
+    """The pages of all commands, but those inside of a group only from within it."""
+    group = command.group or command.name
+    near = [one for one in all_commands if one.group in ("", group)]
+    links = [
+        link(page, 1)
+        for page in dict.fromkeys([PROGRAM, *(one.page for one in near)])
+        if page != command.page
+    ]
     links += [link(page, 7) for page in man_tables.PAGES]
     outside = ["\\fBss\\fR(8)", "\\fBtcp\\fR(7)", "\\fBsock_diag\\fR(7)"]
     return ",\n".join([*links, *outside])

@@ -1,7 +1,8 @@
-"""Make the README's picture: `inspect` on a real connection, as a terminal shows it.
+"""Make the README's pictures: `inspect` on a real connection and `probe compare`, as a terminal
+shows them.
 
 The output of the command, run in a pseudo-terminal, becomes an SVG that loads nothing from
-anywhere.  Not checked against the committed file: a real run differs each time.
+anywhere.  Not checked against the committed files: a real run differs each time.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import pty
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-PICTURE = Path(__file__).parents[1] / "docs" / "inspect.svg"
-WIDTH = 160
-LINES = 66
+DOCS = Path(__file__).parents[1] / "docs"
 
 # rich's own format fetches fonts from a content network; this one uses what is installed.
 SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -57,8 +57,18 @@ def run_in_terminal(command: list[str], width: int) -> str:
     return written.decode()
 
 
-def main() -> int:
-    """Open a connection, inspect it, draw it."""
+def draw(words: list[str], title: str, file: str, *, width: int, lines: int) -> None:
+    """Run a command of tcptool and make the first lines of its output a picture."""
+    command = [sys.executable, "-m", "tcptool", *words, "--color", "always", "--quiet"]
+    output = run_in_terminal(command, width)
+    shown = "\n".join(output.replace("\r\n", "\n").rstrip("\n").split("\n")[:lines])
+    screen = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+    screen.print(Text.from_ansi(shown))
+    (DOCS / file).write_text(screen.export_svg(title=title, code_format=SVG, unique_id="tcptool"))
+
+
+def inspected() -> None:
+    """Open a connection and inspect it."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
@@ -72,13 +82,20 @@ def main() -> int:
             while received < 20_000:
                 received += len(accepted.recv(65536))
         target = f"{os.getpid()}:{client.fileno()}"
-        command = [sys.executable, "-m", "tcptool", "inspect", target, "--color", "always"]
-        output = run_in_terminal(command, WIDTH)
-    shown = "\n".join(output.replace("\r\n", "\n").split("\n")[:LINES])
-    screen = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    screen.print(Text.from_ansi(shown))
-    title = "tcptool inspect PID:FD"
-    PICTURE.write_text(screen.export_svg(title=title, code_format=SVG, unique_id="tcptool"))
+        title = "tcptool inspect PID:FD"
+        draw(["inspect", target], title, "inspect.svg", width=160, lines=66)
+
+
+def main() -> int:
+    """Draw both, or the one that is named."""
+    pictures: dict[str, Callable[[], None]] = {
+        "inspect": inspected,
+        "probe-compare": lambda: draw(
+            ["probe", "compare"], "tcptool probe compare", "probe-compare.svg", width=100, lines=60
+        ),
+    }
+    for name in sys.argv[1:] or pictures:
+        pictures[name]()
     return 0
 
 

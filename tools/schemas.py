@@ -23,9 +23,13 @@ from tcptool.catalog.states import Meaning
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.errors import EXIT_MEANINGS
 from tcptool.model.change import ChangeReport
+from tcptool.model.connect import ConnectReport
 from tcptool.model.explanation import Explanation
 from tcptool.model.inspection import Derived, Inspection, Sample, WatchEnd
+from tcptool.model.latency import LatencyReport
 from tcptool.model.option_report import OptionSurvey
+from tcptool.model.probe import TransferReport
+from tcptool.model.probe_diff import ProbeDiff
 from tcptool.model.profile import ProfileEntry
 from tcptool.model.report import Missing, Warning
 from tcptool.model.sock import Socket
@@ -240,6 +244,11 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "verify": lambda builder: builder.of(ChangeReport),
     "undo": lambda builder: builder.of(ChangeReport),
     "undo-list": lambda builder: builder.of(UndoList),
+    "probe-transfer": lambda builder: builder.of(TransferReport),
+    "probe-compare": lambda builder: builder.of(TransferReport),
+    "probe-latency": lambda builder: builder.of(LatencyReport),
+    "probe-connect": lambda builder: builder.of(ConnectReport),
+    "probe-diff": lambda builder: builder.of(ProbeDiff),
 }
 """What stands under ``data``, by the name in ``schema``."""
 

@@ -6,12 +6,12 @@ Names of options are sorted, because typer keeps ``-h`` and ``--help`` in a set.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from typer.main import get_command
 
-from tcptool.cli.app import ALIASES, app
+from tcptool.cli.app import ALIASES, app, page_name
 
 PROGRAM = "tcptool"
 
@@ -29,10 +29,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command.  ``name`` is empty for tcptool itself; ``examples`` are command lines."""
+    """A command or a group of them.  ``examples`` are command lines.
+
+    ``name`` is what is typed after tcptool, as `probe compare`, and empty for tcptool itself.
+    ``page`` is its manual page, and ``kind`` is not empty if that page is the group's.
+    """
 
     name: str
     aliases: tuple[str, ...]
+    kind: str
+    page: str
     summary: str
     description: tuple[str, ...]
     examples: tuple[str, ...]
@@ -40,39 +46,73 @@ class Command:
     options: tuple[Parameter, ...]
 
     @property
+    def group(self) -> str:
+        """Name of the group that it is in; empty for tcptool itself."""
+        return self.name.rpartition(" ")[0]
+
+    @property
+    def word(self) -> str:
+        """What is typed for it after its group."""
+        return self.name.rpartition(" ")[2]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What a user may type for it."""
         return (self.name, *self.aliases)
-
-    @property
-    def page(self) -> str:
-        """Name of its manual page."""
-        return f"{PROGRAM}-{self.name}" if self.name else PROGRAM
 
 
 def program() -> Command:
     """tcptool itself."""
     root = get_command(app)
-    return _command("", root, root.make_context(PROGRAM, [], resilient_parsing=True))
+    ctx = root.make_context(PROGRAM, [], resilient_parsing=True)
+    return _command("", ctx)
 
 
 def commands() -> Iterator[Command]:
-    """Every command that is not an alias, in the order of the help."""
+    """Every command but the aliases, in the order of the help; a group before its commands."""
     root = get_command(app)
-    above = root.make_context(PROGRAM, [], resilient_parsing=True)
-    for name, stub in root.commands.items():  # type: ignore[attr-defined]
-        if name not in ALIASES:
-            ctx = stub.make_context(name, [], parent=above, resilient_parsing=True)
-            yield _command(name, ctx.command, ctx)
+    return _below("", root.make_context(PROGRAM, [], resilient_parsing=True))
 
 
-def _command(name: str, command: Any, ctx: Any) -> Command:
+def pages() -> Iterator[Command]:
+    """A command for every manual page in section 1.
+
+    That of a group has the description, parameters and examples of its commands of a kind, too.
+    """
+    everything = [program(), *commands()]
+    for command in everything:
+        alike = [one for one in everything if one.kind and one.group == command.name]
+        if alike:
+            yield replace(
+                alike[0],
+                name=command.name,
+                kind="",
+                summary=command.summary,
+                examples=tuple(dict.fromkeys((*command.examples, *alike[0].examples))),
+            )
+        elif not command.kind:
+            yield command
+
+
+def _below(prefix: str, above: Any) -> Iterator[Command]:
+    for word, stub in above.command.commands.items():
+        if not stub.hidden:
+            ctx = stub.make_context(word, [], parent=above, resilient_parsing=True)
+            yield _command(f"{prefix}{word}", ctx, stub.spec.kind)
+            if stub.spec.subcommands():
+                yield from _below(f"{prefix}{word} ", ctx)
+
+
+def _command(name: str, ctx: Any, kind: str = "") -> Command:
+    command = ctx.command
     parameters = [p for p in command.get_params(ctx) if not getattr(p, "hidden", False)]
     paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
     epilog = (command.epilog or "").partition("Examples:")[2]
     return Command(
         name=name,
         aliases=tuple(alias for alias, target in ALIASES.items() if target == name),
+        kind=kind,
+        page=page_name(name, kind),
         summary=paragraphs[0],
         description=tuple(filter(None, paragraphs[1:])),
         examples=tuple(line.strip() for line in epilog.splitlines() if line.strip()),

@@ -1,12 +1,14 @@
 """The command tree, and the one place where errors become messages and exit statuses.
 
-Commands are loaded when they are run: `--help` and a typing error import none of them.
+Commands are loaded when they are run: `--help` and a typing error import none of them.  A group,
+such as `probe`, holds a table of commands of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -20,16 +22,29 @@ from tcptool.errors import ExitCode, UsageError
 
 
 class Spec(NamedTuple):
-    """Where a command lives, and how it is listed."""
+    """Where a command lives, and how it is listed.
+
+    A group has no function: the commands in it are the table COMMANDS of its module.
+    """
 
     summary: str
     panel: str
     module: str
-    function: str
+    function: str = ""
+    kind: str = ""
+    """What the commands of one function are, as METHOD.  Their manual page is the group's."""
+
+    def subcommands(self) -> dict[str, Spec]:
+        """The commands of a group; a command has none."""
+        if self.function:
+            return {}
+        table: dict[str, Spec] = importlib.import_module(self.module).COMMANDS
+        return table
 
 
 LOOK: Final = "Look"
 TUNE: Final = "Tune"
+MEASURE: Final = "Measure"
 META: Final = "Meta"
 
 COMMANDS: Final = {
@@ -81,6 +96,11 @@ COMMANDS: Final = {
         "tcptool.cli.profiles",
         "profiles_command",
     ),
+    "probe": Spec(
+        "Measure what moving bytes costs: rate, CPU and system calls of each way to send.",
+        MEASURE,
+        "tcptool.cli.probe",
+    ),
     "schema": Spec(
         "Print the JSON Schema of a command's output.", META, "tcptool.cli.schema", "schema_command"
     ),
@@ -98,7 +118,7 @@ CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class LazyCommand(TyperCommand):
-    """Listed from its ``Spec``; becomes the real command when it is run or completed."""
+    """Listed from its ``Spec``; becomes the real command or group when it is run."""
 
     def __init__(self, name: str, spec: Spec, *, hidden: bool = False) -> None:
         super().__init__(
@@ -112,11 +132,23 @@ class LazyCommand(TyperCommand):
         self.spec = spec
 
     def resolve(self) -> Any:
-        """The real command, with its options."""
+        """The real command with its options, or the real group with its commands."""
         module = importlib.import_module(self.spec.module)
-        single = typer.Typer(add_completion=False, context_settings=CONTEXT)
         epilog = getattr(module, "EPILOG", None)
-        single.command(self.name, epilog=epilog)(getattr(module, self.spec.function))
+        if not self.spec.function:
+            return TyperGroup(
+                name=self.name,
+                commands=[LazyCommand(*entry) for entry in self.spec.subcommands().items()],
+                help=self.spec.summary,
+                epilog=epilog,
+                no_args_is_help=True,
+                context_settings=CONTEXT,
+            )
+        function = getattr(module, self.spec.function)
+        # The summary comes from the table, because several commands may share a function.
+        _, _, details = (inspect.getdoc(function) or "").partition("\n\n")
+        single = typer.Typer(add_completion=False, context_settings=CONTEXT)
+        single.command(self.name, epilog=epilog, help=f"{self.spec.summary}\n\n{details}")(function)
         return typer.main.get_command(single)
 
     def make_context(
@@ -204,8 +236,17 @@ def root(
 
 
 def commands() -> Iterator[tuple[str, Spec]]:
-    """Every command that is shown, in the order of the help."""
-    yield from COMMANDS.items()
+    """Every command by what is typed for it, as `probe compare`, in the order of the help."""
+    for name, spec in COMMANDS.items():
+        yield name, spec
+        for word, inner in spec.subcommands().items():
+            yield f"{name} {word}", inner
+
+
+def page_name(name: str, kind: str = "") -> str:
+    """The manual page, in section 1, that describes a command; of a kind, that of their group."""
+    words = name.split()
+    return "-".join(["tcptool", *(words[:-1] if kind else words)])
 
 
 def run() -> int:

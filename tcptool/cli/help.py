@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from tcptool.cli.app import ALIASES, COMMANDS
+from tcptool.cli.app import ALIASES, commands, page_name
 from tcptool.cli.installed import find_installed
 from tcptool.errors import UsageError
 from tcptool.sansio.suggest import did_you_mean
@@ -19,7 +19,12 @@ from tcptool.sansio.suggest import did_you_mean
 TABLES: Final = {"fields": "tcptool-fields.7", "options.7": "tcptool-options.7"}
 """Topics that are no commands.  `options` alone is the command of that name."""
 
-TOPICS: Final = (*COMMANDS, *ALIASES, *TABLES)
+NAMES: Final = {name.replace(" ", "-"): name for name, _ in commands()} | ALIASES
+"""The command that a topic is about.  `probe-compare` is how its page is called, too."""
+
+TOPICS: Final = (*NAMES, *TABLES)
+
+_PAGES: Final = {name: f"{page_name(name, spec.kind)}.1" for name, spec in commands()}
 
 _FORMATTERS: Final = (
     ("man", "-l"),
@@ -35,11 +40,11 @@ _OVERSTRIKE: Final = re.compile(r".\x08|\x1b\[[0-9;]*m")
 def help_command(
     ctx: typer.Context,
     topic: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             metavar="[TOPIC]",
-            help="A command; `fields`, the values that tcptool shows; or `options.7`, the socket "
-            "options.",
+            help="A command, as `list` or `probe compare`; `fields`, the values that tcptool "
+            "shows; or `options.7`, the socket options.",
             show_default=False,
         ),
     ] = None,
@@ -49,18 +54,19 @@ def help_command(
     On a terminal, man(1) shows it; in a pipe it is plain text. The pages are found wherever
     tcptool was installed, also where man(1) by itself does not look.
     """
-    if topic is not None and topic not in TOPICS:
+    wanted = "-".join(topic or ())
+    if topic and wanted not in TOPICS:
         raise UsageError(
-            f"looking for help on {topic!r}",
-            "there is no such topic" + did_you_mean(topic, TOPICS),
+            f"looking for help on {' '.join(topic or ())!r}",
+            "there is no such topic" + did_you_mean(wanted, TOPICS),
             f"Topics are {', '.join(TOPICS)}.",
         )
-    page = f"tcptool-{ALIASES.get(topic, topic)}.1" if topic else "tcptool.1"
-    page = TABLES.get(topic or "", page)
+    name = NAMES.get(wanted, "")
+    page = TABLES.get(wanted) or _PAGES.get(name, "tcptool.1")
     section = f"man{page[-1]}"
     path = find_installed(f"man/{section}", page, f"man/{section}/{page}")
     if path is None or not (_show(path) if sys.stdout.isatty() else _print(path)):
-        print(_usage(ctx, topic))
+        print(_usage(ctx, name))
 
 
 def _show(page: Path) -> bool:
@@ -82,14 +88,13 @@ def _print(page: Path) -> bool:
     return False
 
 
-def _usage(ctx: typer.Context, topic: str | None) -> str:
+def _usage(ctx: typer.Context, name: str) -> str:
     """What --help shows, for a host without manual pages."""
-    root = ctx.parent
-    assert root is not None
-    if topic not in (*COMMANDS, *ALIASES):
-        return root.get_help()
-    command = root.command.get_command(root, topic)  # type: ignore[attr-defined]
-    help_text: str = command.make_context(topic, [], root, resilient_parsing=True).get_help()
+    above: Any = ctx.parent
+    for word in name.split():
+        command = above.command.get_command(above, word)
+        above = command.make_context(word, [], above, resilient_parsing=True)
+    help_text: str = above.get_help()
     return help_text
 
 
@@ -98,6 +103,8 @@ EPILOG = """Examples:
   tcptool help
 
   tcptool help list
+
+  tcptool help probe compare
 
   tcptool help fields | less
 

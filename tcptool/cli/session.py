@@ -5,11 +5,12 @@ Loads nothing that takes time: when something fails, this may be all that is nee
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,17 @@ class Session:
         """Whether that person's terminal can be drawn on; rich calls the same ones dumb."""
         return self.on_terminal() and os.environ.get("TERM") not in ("dumb", "unknown")
 
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Callable[[float, str], None]]:
+        """Tell a person at a terminal how far a long run is: the share done, and a few words."""
+        if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+            yield lambda _share, _text: None
+            return
+        from tcptool.views.terminal.progress import Progress
+
+        with Progress(sys.stderr) as shown:
+            yield shown
+
     def exit_status(self, exc: BaseException) -> int:
         """Say what went wrong, once, on stderr, and choose the status."""
         if self.debug:
@@ -108,6 +120,14 @@ class Session:
 
         lines = [f"tcptool: {clean_lines(str(error))}"]
         return [*lines, f"  {error.hint}"] if error.hint else lines
+
+    def note(self, text: str) -> None:
+        """Tell a person on stderr what is good to know."""
+        if self.quiet or self.json:
+            return
+        from tcptool.views.clean import clean
+
+        print(f"tcptool: {clean(text)}", file=sys.stderr)
 
     def remark(self, missing: list[Missing], warnings: list[Warning]) -> None:
         """Tell a person on stderr what the report could not show."""

@@ -66,22 +66,56 @@ def test_the_options_are_a_command_and_a_table() -> None:
     assert "SO_SNDBUF (bytes, SOL_SOCKET 7)" in run("help", "options.7").stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        (["probe"], "TCPTOOL-PROBE(1)"),
+        (["probe", "sendfile"], "TCPTOOL-PROBE(1)"),
+        (["probe-sendfile"], "TCPTOOL-PROBE(1)"),
+        (["probe", "compare"], "TCPTOOL-PROBE-COMPARE(1)"),
+        (["probe-compare"], "TCPTOOL-PROBE-COMPARE(1)"),
+    ],
+)
+def test_a_command_of_a_group_has_its_own_page_or_the_group_s(words: list[str], page: str) -> None:
+    assert run("help", *words).stdout.startswith(page)
+
+
 def test_help_on_nothing_is_about_tcptool() -> None:
     assert "PRIVILEGES" in run("help").stdout
 
 
-def test_an_unknown_topic_is_a_usage_error() -> None:
-    result = run("help", "lits")
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["lits"], "did you mean list"),
+        (["probe", "sendfil"], "did you mean probe-sendfile"),
+        (["list", "xyzzy"], "'list xyzzy'"),
+        ([""], "''"),
+    ],
+)
+def test_an_unknown_topic_is_a_usage_error(words: list[str], meant: str) -> None:
+    result = run("help", *words)
     assert result.exit_code == ExitCode.USAGE
-    assert "did you mean list" in result.stderr
+    assert meant in result.stderr
 
 
-@pytest.mark.parametrize(("topic", "word"), [("list", "--no-owners"), ("ls", "--no-owners")])
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("list", ("list [OPTIONS]", "--no-owners")),
+        ("ls", ("list [OPTIONS]", "--no-owners")),
+        ("probe", ("probe [OPTIONS] COMMAND", "sendfile")),
+        ("probe-sendfile", ("probe sendfile [OPTIONS]", "--json")),
+        ("probe compare", ("probe compare [OPTIONS]", "--json")),
+    ],
+)
 def test_without_a_formatter_the_options_are_shown(
-    topic: str, word: str, monkeypatch: pytest.MonkeyPatch
+    topic: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(help_module, "_FORMATTERS", ())
-    assert word in run("help", topic).stdout
+    shown = run("help", *topic.split()).stdout
+    for word in words:
+        assert word in shown
 
 
 @pytest.mark.usefixtures("outside_the_tree")

@@ -153,6 +153,18 @@ def test_the_script_is_well_formed(shell: str) -> None:
         ("tcptool schema inspect-", ["inspect-watch"]),
         ("tcptool profiles show db", ["db-client"]),
         ("tcptool apply --profile db", ["db-client"]),
+        ("tcptool pro", ["profiles", "probe"]),
+        ("tcptool probe s", ["send", "sendfile", "splice", "show"]),
+        ("tcptool probe --h", ["--help"]),
+        ("tcptool probe sendf", ["sendfile"]),
+        ("tcptool probe sendfile compa", []),
+        ("tcptool probe sendfile --rec", ["--receiver"]),
+        ("tcptool probe vmsplice --receiver ", ["recv", "discard", "splice"]),
+        ("tcptool probe vmsplice --receiver=d", ["discard"]),
+        ("tcptool probe compare --methods send,mm", ["send,mmap"]),
+        ("tcptool probe bogus ", []),
+        ("tcptool compare ", []),
+        ("tcptool help probe-c", ["probe-compare", "probe-connect"]),
         ("tcptool inspect $(touch PWN)", []),
     ],
 )
@@ -170,11 +182,70 @@ def test_bash_knows_the_words(line: str, expected: list[str], tmp_path: Path) ->
         ("tcptool list --sort snd_cwnd", "snd_cwnd_packets"),
         ("tcptool list -o rtt_us,snd_cwnd", "rtt_us,snd_cwnd_packets"),
         ("tcptool help fie", "fields"),
+        ("tcptool pro", "probe"),
+        ("tcptool probe sendf", "sendfile"),
+        ("tcptool probe --h", "--help"),
+        ("tcptool probe sendfile --rec", "--receiver"),
+        ("tcptool probe vmsplice --receiver d", "discard"),
+        ("tcptool probe compare --methods send,mm", "send,mmap"),
     ],
 )
 def test_fish_knows_the_words(line: str, expected: str) -> None:
     need("fish")
     assert expected in [word.partition("\t")[0] for word in fish_candidates(line)]
+
+
+def test_fish_offers_commands_and_options_only_where_they_belong() -> None:
+    need("fish")
+    for line in ("tcptool compa", "tcptool list sendf", "tcptool probe sendfile compa"):
+        assert fish_candidates(line) == []
+    assert fish_candidates("tcptool probe latency --fi") == []
+    assert fish_candidates("tcptool probe lis") == []
+
+
+FILE_LINES = [
+    "tcptool probe show ",
+    "tcptool probe diff earlier.json ",
+    "tcptool probe sendfile --file ",
+    "tcptool probe compare -o ",
+    "tcptool probe compare --output=",
+]
+
+
+@pytest.mark.parametrize("line", FILE_LINES)
+def test_fish_completes_the_name_of_a_file(line: str, tmp_path: Path) -> None:
+    need("fish")
+    (tmp_path / "results.json").touch()
+    found = fish_candidates(f"{line}resu", tmp_path)
+    assert [word.partition("\t")[0].removeprefix("--output=") for word in found] == ["results.json"]
+
+
+def test_fish_offers_no_file_where_none_belongs(tmp_path: Path) -> None:
+    need("fish")
+    (tmp_path / "results.json").touch()
+    for line in ("tcptool probe resu", "tcptool probe sendfile --receiver resu", "tcptool resu"):
+        assert fish_candidates(line, tmp_path) == []
+
+
+@pytest.mark.parametrize("line", FILE_LINES)
+def test_a_tab_completes_the_name_of_a_file(line: str, terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "results of today.json").touch()
+    terminal.press(f"{line}resu\t", re.escape(r"results\ of\ today.json "))
+
+
+def test_a_tab_completes_the_commands_of_a_group(terminal: Terminal) -> None:
+    terminal.press("tcptool prob\t", "probe ")
+    terminal.press("vms\t", "vmsplice ")
+    terminal.press("--rec\t", "--receiver[= ]")
+    terminal.press("disc\t", "discard ")
+    terminal.settle()
+    terminal.press("tcptool probe compare --methods=spl\t", "splice")
+    terminal.press(",vm\t", "vmsplice")
+    terminal.settle()
+    shown = terminal.press("tcptool probe s\t\t", "splice")
+    shown += terminal.settle()
+    for word in ("send", "sendfile", "show"):
+        assert word in shown
 
 
 def test_a_tab_completes_commands_and_options(terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""The pages of `apply` and `verify`: their EXAMPLES run, and their OUTCOMES are the real ones.
+"""The EXAMPLES of man pages run, and the OUTCOMES of `apply` and `verify` are the real ones.
 
 In the examples ``1234`` stands for a process, ``1234:5`` for a connection of its, and every port
 for that of its listener.  A comment ``# status N`` says how an example ends, if not with 0.
@@ -19,6 +19,7 @@ from tests.support.children import ROOT
 from tests.support.netns import NetNs
 
 COMMANDS = ("apply", "verify")
+PROBES = ("probe", *(path.stem for path in (ROOT / "docs/man").glob("probe-*.roff")))
 ONLY_VERIFY = frozenset({"matches", "differs", "not-checkable"})
 ESCAPES = {r"\-": "-", r"\(aq": "'", r"\(ti": "~", r"\e": "\\"}
 STATUS = re.compile(r"# status (\d+)")
@@ -60,6 +61,15 @@ def test_every_example_ends_as_the_page_says(command: str, netns: NetNs, tmp_pat
             assert done.returncode == int(status[1] if status else 0), said
             assert "Traceback" not in done.stderr, said
             assert done.stdout or status, said
+
+
+@pytest.mark.parametrize("page", PROBES)
+def test_every_example_of_a_measurement_runs(page: str, netns: NetNs, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    lines = "\n".join(["set -e", f"cd {tmp_path}", *examples(page)])
+    lines = lines.replace("probe latency", "probe latency --blocks 2")  # for time's sake
+    done = netns.run("bash", "-c", lines, check=False, env={"PATH": path, "HOME": str(tmp_path)})
+    assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -93,3 +93,21 @@ def test_error() -> None:
     assert done.stdout == ""
     document = validate(done.stderr)
     assert document["error"]["exit_code"] == done.returncode
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("send", "--size", "1M", "--slice", "128K", "--set", "TCP_NODELAY=1"),
+        ("compare", "--size", "1M", "--slice", "128K"),
+        ("compare", "--size", "1M", "--slice", "128K", "--unix"),
+        ("latency", "--requests", "30", "--blocks", "6", "--matrix", "nodelay"),
+        ("connect", "--connections", "120"),
+    ],
+)
+def test_probe(words: tuple[str, ...], tmp_path: Path) -> None:
+    saved = tmp_path / "result.json"
+    document = validate(tcptool("probe", *words, "--json", "-o", str(saved)).stdout)
+    assert validate(saved.read_text()) == document
+    shown = validate(tcptool("probe", "diff", "--json", str(saved), str(saved)).stdout)
+    assert shown["data"]["changes"]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tcptool.cli.app import commands
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SLOW = ("asyncio", "psutil", "pydantic", "rich")
 
@@ -21,13 +23,13 @@ sys.argv = ["tcptool", *sys.argv[1:]]
 with contextlib.suppress(SystemExit):
     {action}
 sys.stdout.flush()
-print("loaded", *(name for name in {slow} if name in sys.modules), file=sys.stderr)
+print("loaded", *(name for name in {watched} if name in sys.modules), file=sys.stderr)
 """
 MAIN = "import tcptool.__main__; tcptool.__main__.main()"
 
 
-def loaded(action: str, *arguments: str) -> list[str]:
-    program = REPORT.format(action=action, slow=SLOW)
+def loaded(action: str, *arguments: str, watched: tuple[str, ...] = SLOW) -> list[str]:
+    program = REPORT.format(action=action, watched=watched)
     env = {key: value for key, value in os.environ.items() if key != "TYPER_USE_RICH"}
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -36,6 +38,11 @@ def loaded(action: str, *arguments: str) -> list[str]:
     last = done.stderr.splitlines()[-1].split()
     assert last[0] == "loaded", done.stderr
     return last[1:]
+
+
+def test_what_is_loaded_is_noticed() -> None:
+    modules = ("tcptool.cli.explain", "tcptool.cli.list")
+    assert loaded(MAIN, "explain", "rtt", watched=modules) == ["tcptool.cli.explain"]
 
 
 def test_importing_the_command_tree_loads_nothing_slow() -> None:
@@ -52,6 +59,9 @@ def test_importing_the_command_tree_loads_nothing_slow() -> None:
         "list --no-owners --json",
         "list --by state",
         "list --help",
+        "probe",
+        "probe --help",
+        "probe sendfile --help",
         "explain rtt",
         "options",
         "options nodelay",
@@ -65,6 +75,12 @@ def test_importing_the_command_tree_loads_nothing_slow() -> None:
 )
 def test_a_command_loads_nothing_slow(line: str) -> None:
     assert loaded(MAIN, *line.split()) == []
+
+
+@pytest.mark.parametrize("line", ["--help", "nonsense", "probe", "probe --help", "probe nonsense"])
+def test_help_and_a_typing_error_import_no_command(line: str) -> None:
+    modules = tuple(spec.module for _, spec in commands() if spec.function)
+    assert loaded(MAIN, *line.split(), watched=modules) == []
 
 
 @pytest.mark.parametrize("line", ["list", "list --json"])

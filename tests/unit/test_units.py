@@ -210,6 +210,7 @@ SHOWN = [
     (125e9, Unit.BYTES_PER_SECOND, "1 Tbit/s"),
     (12.345, Unit.PERCENT, "12.3 %"),
     (0, Unit.PERCENT, "0 %"),
+    (0.1234, Unit.SECONDS_PER_GIGABYTE, "0.12 s/GB"),
 ]
 
 

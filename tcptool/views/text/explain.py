@@ -18,6 +18,7 @@ UNIT_NAMES = {
     Unit.MILLISECONDS: "milliseconds",
     Unit.SECONDS: "seconds",
     Unit.BYTES_PER_SECOND: "bytes per second",
+    Unit.SECONDS_PER_GIGABYTE: "seconds per 10^9 bytes",
     Unit.PERCENT: "percent",
 }
 

@@ -13,14 +13,15 @@ from tcptool.actions.explain import NOT_COLUMNS
 from tcptool.actions.options import ALL
 from tcptool.catalog.attributes import BbrInfo, DctcpInfo, MptcpInfo, VegasInfo
 from tcptool.catalog.columns import COLUMNS
+from tcptool.catalog.methods import METHODS
 from tcptool.catalog.options import Risk, SocketOption
 from tcptool.catalog.registry import members
-from tcptool.cli.app import COMMANDS
+from tcptool.cli.app import commands
 from tcptool.errors import ExitCode
 from tools import man, man_tables, roff, tree
 
 PAGES = {**man.files(), **man_tables.files()}
-COMMAND_PAGES = {command.page: command for command in (tree.program(), *tree.commands())}
+COMMAND_PAGES = {command.page: command for command in tree.pages()}
 
 
 def options_in(page: str) -> set[str]:
@@ -33,8 +34,9 @@ def options_in(page: str) -> set[str]:
 
 
 def test_every_command_has_a_page() -> None:
-    commands = {"tcptool.1", *(f"tcptool-{name}.1" for name in COMMANDS)}
-    assert commands | {f"{name}.7" for name in man_tables.PAGES} == set(PAGES)
+    names = (name for name, spec in commands() if not spec.kind)
+    expected = {"tcptool.1", *(f"tcptool-{name.replace(' ', '-')}.1" for name in names)}
+    assert expected | {f"{name}.7" for name in man_tables.PAGES} == set(PAGES)
 
 
 @pytest.mark.parametrize("page", COMMAND_PAGES)
@@ -71,7 +73,7 @@ def test_pages_are_ascii_without_trailing_blanks(name: str) -> None:
 
 def test_every_hand_written_section_belongs_to_a_command() -> None:
     written = {path.stem for path in (roff.ROOT / "docs" / "man").iterdir()}
-    assert written <= {"tcptool", *COMMANDS}
+    assert written <= {page.removeprefix("tcptool-") for page in COMMAND_PAGES}
 
 
 def test_every_exit_status_is_described() -> None:
@@ -117,6 +119,45 @@ def test_an_entry_reads_well() -> None:
     assert "Default: net.ipv4.tcp_rto_max_ms." in entry
     assert "Inherited by accept(): yes." in entry
     assert entry.endswith("Example: \\fBtcptool apply PID:FD TCP_RTO_MAX_MS=10s\\fR")
+
+
+def section(page: str, title: str) -> str:
+    return PAGES[page].partition(f".SH {title}\n")[2].partition("\n.SH ")[0].replace("\\-", "-")
+
+
+def test_the_page_of_a_group_is_that_of_its_methods() -> None:
+    probe, method = (
+        next(one for one in tree.commands() if one.name == name)
+        for name in ("probe", "probe sendfile")
+    )
+    page = COMMAND_PAGES["tcptool-probe"]
+    assert method.page == page.page == "tcptool-probe"
+    assert (page.name, page.summary) == ("probe", probe.summary)
+    assert (page.options, page.arguments) == (method.options, method.arguments)
+    assert page.description == method.description
+    assert set(page.examples) == {*probe.examples, *method.examples}
+    synopsis = section("tcptool-probe.1", "SYNOPSIS").splitlines()
+    assert synopsis[0].startswith("\\fBtcptool\\fR \\fBprobe\\fR \\fIMETHOD\\fR [\\fIOPTIONS\\fR]")
+    assert synopsis[-1].endswith("\\fBprobe\\fR \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]")
+
+
+def test_the_page_of_a_group_leads_to_what_is_in_it() -> None:
+    page = "tcptool-probe.1"
+    assert tags_in(section(page, "METHODS")) == [method.name for method in METHODS]
+    words = ["compare", "latency", "connect", "show", "diff"]
+    assert tags_in(section(page, "COMMANDS")) == words
+    for word in words:
+        assert f"See \\fBtcptool-probe-{word}\\fR(1)." in section(page, "COMMANDS")
+        assert f"\\fBtcptool-probe-{word}\\fR(1)" in section(page, "SEE ALSO")
+
+
+def test_what_is_in_a_group_is_left_to_the_pages_of_the_group() -> None:
+    assert "probe-diff" in section("tcptool-probe-compare.1", "SEE ALSO")
+    for page in ("tcptool.1", "tcptool-list.1"):
+        assert "\\fBtcptool-probe\\fR(1)" in section(page, "SEE ALSO")
+        assert "probe-" not in section(page, "SEE ALSO")
+    assert "probe" in tags_in(section("tcptool.1", "COMMANDS"))
+    assert "sendfile" not in tags_in(section("tcptool.1", "COMMANDS"))
 
 
 def test_an_alias_is_mentioned() -> None:

@@ -1,0 +1,1 @@
+"""`probe`: measurements that tcptool makes with connections of its own."""

@@ -1,0 +1,36 @@
+"""Showing a result of `probe`, just measured or saved."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from tcptool.views.json.document import write_document
+
+if TYPE_CHECKING:
+    from tcptool.cli.probe.common import Report
+    from tcptool.cli.session import Session
+
+_TRANSFER: Final = (("text.transfer", "write"), ("terminal.transfer", "write"))
+_VIEWS: Final = {
+    "probe-transfer": _TRANSFER,
+    "probe-compare": _TRANSFER,
+    "probe-latency": (("text.latency", "write"), ("text.latency", "write_for_people")),
+    "probe-connect": (("text.connect", "write"), ("text.connect", "write_for_people")),
+    "probe-diff": (("text.probe_diff", "write"), ("text.probe_diff", "write_for_people")),
+}
+"""Module and function that write to a pipe, and to a terminal."""
+
+
+def show(session: Session, name: str, report: Report) -> None:
+    """Write the report as the session was asked to, and the remarks."""
+    look = session.look()
+    if session.json:
+        missing, warnings = report.missing, report.warnings
+        write_document(name, report.host, report, missing, warnings, sys.stdout, look)
+    else:
+        module, function = _VIEWS[name][session.on_terminal()]
+        write: Any = getattr(import_module(f"tcptool.views.{module}"), function)
+        write(report, sys.stdout, look)
+    session.remark(report.missing, report.warnings)
