@@ -100,9 +100,20 @@ def test_in_a_pipe_every_cell_is_a_word() -> None:
     rows, remarks = rows[: len(CHANGES)], rows[len(CHANGES) :]
     assert {len(row.split()) for row in (heading, *rows)} == {10}
     assert rows[0].split() == (
-        "send rate bytes_per_s 2.14748e+09 1.07374e+09 -50 -55.5 -44.25 less yes".split()
+        [
+            "send",
+            "rate",
+            "bytes_per_s",
+            "2.14748e+09",
+            "1.07374e+09",
+            "-50",
+            "-55.5",
+            "-44.25",
+            "less",
+            "yes",
+        ]
     )
-    assert rows[-1].split() == "latency p50 us - 1 3 - - too-few no".split()
+    assert rows[-1].split() == ["latency", "p50", "us", "-", "1", "3", "-", "-", "too-few", "no"]
     assert remarks == [
         "# only before: writev",
         "# not the same: congestion_control: bbr before, cubic after",
