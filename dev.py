@@ -28,8 +28,11 @@ PYTHON = str(VENV / "bin" / "python")
 
 # Commands that some tests compare with or drive, and the Debian package of each.
 DEBIAN_PACKAGES = {
+    "ab": "apache2-utils",
+    "curl": "curl",
     "fish": "fish",
     "groff": "groff-base",
+    "h2load": "nghttp2-client",
     "ip": "iproute2",
     "jq": "jq",
     "less": "less",
@@ -38,6 +41,7 @@ DEBIAN_PACKAGES = {
     "nft": "nftables",
     "ss": "iproute2",
     "tmux": "tmux",
+    "wrk": "wrk",
     "zsh": "zsh",
 }
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")

@@ -24,7 +24,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect explain apply verify undo options profiles probe schema completion help'
+            values='list inspect explain apply verify undo options profiles probe serve schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -403,11 +403,52 @@ _tcptool() {
                     ;;
             esac
             ;;
+        serve)
+            options='-p --port --bind -6 --ipv6 --unix --root --sink --chargen --misbehave -w --workers --max-clients --backlog --idle-timeout --grace --access-log --live --set --profile --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                -p | --port)
+                    ;;
+                --bind)
+                    ;;
+                --unix)
+                    ;;
+                --root)
+                    ;;
+                --misbehave)
+                    ;;
+                -w | --workers)
+                    ;;
+                --max-clients)
+                    ;;
+                --backlog)
+                    ;;
+                --idle-timeout)
+                    ;;
+                --grace)
+                    ;;
+                --access-log)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         schema)
             options='-h --help'
             case $previous in
                 *)
-                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-transfer profiles profiles-show undo undo-list verify'
+                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -425,7 +466,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-show probe-diff schema completion help ls fields options.7'
+                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-show probe-diff serve schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from tcptool.catalog.methods import METHODS
+from tcptool.catalog.misbehaviours import MISBEHAVIOURS
 from tcptool.catalog.profiles import BUILT_IN
 from tcptool.errors import EXIT_MEANINGS
 from tools import man_tables
@@ -37,6 +38,7 @@ def _page(command: Command, all_commands: list[Command]) -> str:
         *_section("OPTIONS", command.options),
         *(_commands(command, inside) if inside else []),
         *(_profiles() if command.name == "profiles" else []),
+        *(_misbehaviours() if command.name == "serve" else []),
         *([written] if written else []),
         *_examples(command, written),
         ".SH EXIT STATUS",
@@ -98,6 +100,14 @@ def _methods() -> Iterator[str]:
         yield roff(f"Copies: {method.copies}.")
         if method.pitfall:
             yield roff(f"Pitfall: {method.pitfall}.")
+
+
+def _misbehaviours() -> Iterator[str]:
+    yield ".SH MISBEHAVING"
+    yield "\\fB\\-\\-misbehave\\fR makes a server that is bad on purpose, to see what clients and"
+    yield ".BR tcptool\\-inspect (1)\nmake of it."
+    for name, text in MISBEHAVIOURS.items():
+        yield f".TP\n\\fB{roff(name)}\\fR\n{roff(text)}"
 
 
 def _profiles() -> Iterator[str]:

@@ -32,6 +32,7 @@ from tcptool.model.probe import TransferReport
 from tcptool.model.probe_diff import ProbeDiff
 from tcptool.model.profile import ProfileEntry
 from tcptool.model.report import Missing, Warning
+from tcptool.model.serve import ServeEnd, ServeRestart, ServeStart, ServeStats
 from tcptool.model.sock import Socket
 from tcptool.model.socket_list import Group
 from tcptool.model.undo import UndoList
@@ -249,6 +250,8 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "probe-latency": lambda builder: builder.of(LatencyReport),
     "probe-connect": lambda builder: builder.of(ConnectReport),
     "probe-diff": lambda builder: builder.of(ProbeDiff),
+    "serve": lambda builder: builder.of(ServeStart | ServeRestart | ServeEnd),
+    "serve-stats": lambda builder: builder.of(ServeStats),
 }
 """What stands under ``data``, by the name in ``schema``."""
 

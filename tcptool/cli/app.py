@@ -45,6 +45,7 @@ class Spec(NamedTuple):
 LOOK: Final = "Look"
 TUNE: Final = "Tune"
 MEASURE: Final = "Measure"
+SERVE: Final = "Serve"
 META: Final = "Meta"
 
 COMMANDS: Final = {
@@ -100,6 +101,12 @@ COMMANDS: Final = {
         "Measure what moving bytes costs: rate, CPU and system calls of each way to send.",
         MEASURE,
         "tcptool.cli.probe",
+    ),
+    "serve": Spec(
+        "Serve HTTP on an epoll loop, to check a client, a path, a load generator or a tuning.",
+        SERVE,
+        "tcptool.cli.serve",
+        "serve_command",
     ),
     "schema": Spec(
         "Print the JSON Schema of a command's output.", META, "tcptool.cli.schema", "schema_command"

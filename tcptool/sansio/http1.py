@@ -53,6 +53,12 @@ _GOVERNING: Final = re.compile(
 _FIELD: Final = re.compile(rb"\n([^:\r]++):" + _OWS + rb"([^\r]*)")
 
 _HOST: Final = re.compile(rb"(?:%b|%b*)(?::[0-9]*)?" % (_IP_LITERAL, _REG_NAME))
+_PLAIN_GET: Final = re.compile(
+    rb"GET (/[!-\"$->@-~]*+)(?:\?[!-\"$-~]*+)? HTTP/1\.1\r\n"
+    rb"(?i:host):%b(?:%b|%b*)(?::[0-9]*)?\r\n"
+    rb"(?:(?!(?i:host|connection|content-length|transfer-encoding|expect):)%b)*\r\n"
+    % (_OWS, _IP_LITERAL, _REG_NAME, _FIELD_LINE)
+)
 _ABSOLUTE: Final = re.compile(
     rb"(?i:https?)://(?:%b|%b+)(?::[0-9]*)?(?:[/?].*)?" % (_IP_LITERAL, _REG_NAME)
 )
@@ -159,8 +165,22 @@ def read_whole(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Request] | 
         if body_bytes or isinstance(request, Refusal):
             return None
         requests.append(request)
-        position = match.end() if request.keep_alive else len(data)
+        if not request.keep_alive:
+            break
+        position = match.end()
     return requests
+
+
+def plain_path(data: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
+    """The path, without its query, if ``data`` is one whole GET with nothing special about it.
+
+    That is one of HTTP/1.1 that keeps the connection, has no body and begins with its Host.  None
+    for anything else, which may be as good a request: ``read_whole`` tells.
+    """
+    match = _PLAIN_GET.fullmatch(data)
+    if match and len(data) <= limits.request_line_bytes and data.count(b"\n") - 2 <= limits.fields:
+        return match[1]
+    return None
 
 
 class RequestReader:

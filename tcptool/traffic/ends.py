@@ -80,7 +80,7 @@ def listen(
     """A listener on loopback, or without a name in the file system; accepted ones inherit."""
     own = _new(kernel, FAMILIES[path])
     try:
-        _set(own, assignments)
+        set_options(own, assignments)
         own.bind(_LOOPBACK[path])
         own.listen(backlog)
     except OSError as exc:
@@ -104,7 +104,7 @@ def connect(
     own = _new(kernel, address.family)
     doing = f"connecting to {address}"
     try:
-        _set(own, assignments)
+        set_options(own, assignments)
         own.settimeout(timeout_s)
         own.connect(address.name)
         own.setblocking(False)
@@ -136,7 +136,8 @@ def _new(kernel: Kernel, family: int) -> socket.socket:
         raise from_oserror("making a socket", exc) from exc
 
 
-def _set(own: socket.socket, assignments: Iterable[Assignment]) -> None:
+def set_options(own: socket.socket, assignments: Iterable[Assignment]) -> None:
+    """Set what was asked for.  Raises TcptoolError."""
     for one in assignments:
         option = one.option
         try:

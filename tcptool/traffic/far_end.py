@@ -53,6 +53,10 @@ class Channel:
         """For poll()."""
         return self._sock.fileno()
 
+    def close(self) -> None:
+        """Let the other end know that nothing more comes."""
+        self._sock.close()
+
     def tell(self, **message: Any) -> None:
         """Send a message.  Raises BrokenPipeError if the other end has gone."""
         self._sock.send(json.dumps(message).encode())
@@ -73,6 +77,10 @@ class FarEnd:
         self.name, self.pid = name, pid
         self._channel = channel
         self._status: int | None = None
+
+    def fileno(self) -> int:
+        """For poll(): readable when it has said something, or has ended."""
+        return self._channel.fileno()
 
     def tell(self, **message: Any) -> None:
         """Tell it something.  Raises FarEndLost."""
@@ -142,9 +150,16 @@ class FarEnd:
             self._status = os.waitstatus_to_exitcode(status) if pid else None
         return self._status
 
+    def let_go(self) -> None:
+        """Close the channel, which ends it, without waiting for that.
+
+        A child that was forked later has to do so as well, or the channel never closes.
+        """
+        self._channel.close()
+
     def end(self) -> None:
         """Close the channel, which ends it, and wait for that; kill it if it lingers."""
-        self._channel._sock.close()
+        self.let_go()
         if self._reap() is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -152,7 +167,16 @@ class FarEnd:
 
 @contextlib.contextmanager
 def far_end(name: str, work: Callable[[Channel], None], *, cpu: int | None) -> Iterator[FarEnd]:
-    """Fork a child that does ``work`` on that processor; it is gone when the block ends.
+    """``start_far_end``; the child is gone when the block ends."""
+    child = start_far_end(name, work, cpu=cpu)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def start_far_end(name: str, work: Callable[[Channel], None], *, cpu: int | None) -> FarEnd:
+    """Fork a child that does ``work`` on that processor, until it is told to ``end``.
 
     ``work`` returns, or its ``hear`` raises EOFError, when the channel closes.  An OSError or
     TcptoolError of it is told over the channel.
@@ -163,11 +187,7 @@ def far_end(name: str, work: Callable[[Channel], None], *, cpu: int | None) -> I
         ours.close()
         _be_the_child(work, Channel(theirs), cpu)
     theirs.close()
-    child = FarEnd(name, pid, Channel(ours))
-    try:
-        yield child
-    finally:
-        child.end()
+    return FarEnd(name, pid, Channel(ours))
 
 
 def _be_the_child(work: Callable[[Channel], None], channel: Channel, cpu: int | None) -> None:

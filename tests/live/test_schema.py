@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.live.serving import serving
 from tests.live.test_completion import talker
 from tests.support.children import Child
 
@@ -111,3 +114,14 @@ def test_probe(words: tuple[str, ...], tmp_path: Path) -> None:
     assert validate(saved.read_text()) == document
     shown = validate(tcptool("probe", "diff", "--json", str(saved), str(saved)).stdout)
     assert shown["data"]["changes"]
+
+
+def test_serve() -> None:
+    with serving("--workers", 2) as served:
+        validate(json.dumps(served.child.ready))
+        served.get("/none")
+        assert validate(served.get("/stats")[1].decode())["data"]["workers"]
+        os.kill(served.workers[0], signal.SIGKILL)
+        assert validate(served.child.readline())["data"]["event"] == "restart"
+        served.child.process.send_signal(signal.SIGINT)
+        assert validate(served.child.readline())["data"]["event"] == "end"

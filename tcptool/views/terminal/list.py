@@ -53,16 +53,13 @@ def write(report: SocketList, out: IO[str], look: Look) -> None:
     """Write a heading and the rows; a last line says how many, and what was left out."""
     columns = report.columns
     rows = [
-        [
-            plain_micro(_cell(value, column), look)
-            for value, column in zip(row, columns, strict=True)
-        ]
+        [plain_micro(cell(value, column), look) for value, column in zip(row, columns, strict=True)]
         for batch in report.batches
         for row in batch
     ]
-    headings = _headings(columns)
-    widths = [max(map(len, cells)) for cells in zip(headings, *rows, strict=True)]
-    shown, hidden = _fitting(columns, widths, look.width)
+    titles = headings(columns)
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    shown, hidden = fitting(columns, widths, look.width)
     screen = console(out, look)
 
     def line(cells: list[str], style: str = "") -> Text:
@@ -71,19 +68,19 @@ def write(report: SocketList, out: IO[str], look: Look) -> None:
             padding = (
                 ""
                 if place == len(shown) - 1 and _left(columns[i])
-                else _align(columns[i], widths[i])
+                else align(columns[i], widths[i])
             )
             text.append(f"{cells[i]:{padding}}", _style(columns[i], cells[i]) if not style else "")
             text.append("" if place == len(shown) - 1 else "  ")
         return text
 
-    screen.print(line(headings, "bold"), soft_wrap=True)
+    screen.print(line(titles, "bold"), soft_wrap=True)
     for row in rows:
         screen.print(line(row), soft_wrap=True)
-    screen.print(_footer(len(rows), [headings[i] for i in hidden]), style="dim")
+    screen.print(_footer(len(rows), [titles[i] for i in hidden]), style="dim")
 
 
-def _headings(columns: tuple[Column, ...]) -> list[str]:
+def headings(columns: tuple[Column, ...]) -> list[str]:
     """Titles; the full name where two columns would share one, as of packets and of bytes."""
     titles = [title(column) for column in columns]
     return [
@@ -99,7 +96,7 @@ def _footer(count: int, hidden: list[str]) -> str:
     return footer
 
 
-def _fitting(
+def fitting(
     columns: tuple[Column, ...], widths: list[int], width: int
 ) -> tuple[list[int], list[int]]:
     """Indices of the columns to show, and of those that give way."""
@@ -113,7 +110,8 @@ def _fitting(
     return shown, sorted(hidden)
 
 
-def _cell(value: Any, column: Column) -> str:
+def cell(value: Any, column: Column) -> str:
+    """A value with its unit."""
     if value is None:
         return "-"
     if value == math.inf:
@@ -127,7 +125,8 @@ def _left(column: Column) -> bool:
     return column.kind not in (NUMBER, ID)
 
 
-def _align(column: Column, width: int) -> str:
+def align(column: Column, width: int) -> str:
+    """The format of a cell that is as wide as its column."""
     return f"{'<' if _left(column) else '>'}{width}"
 
 
