@@ -107,17 +107,21 @@ class Server:
         control: Control,
         counters: Counters,
         publish: Callable[[], None],
+        complain: Callable[[str], None],
         *,
         max_clients: int,
         idle_timeout_s: float,
         accepts_per_s: float | None = None,
     ) -> None:
-        """``publish`` is called a few times a second, whenever ``counters`` may have grown."""
+        """``publish`` is called a few times a second, whenever ``counters`` may have grown, and
+        ``complain`` with what whoever runs the server has to know.
+        """
         self.counters = counters
         self.tick = _ticks()
         self.again: set[int] = set()
         self.draining = False
-        self._listener, self._control, self._publish = listener, control, publish
+        self._listener, self._control = listener, control
+        self._publish, self._complain = publish, complain
         self._most_clients = max_clients
         self._pace_ticks = _TICKS_PER_S / accepts_per_s if accepts_per_s else 0
         self._epoll = select.epoll()
@@ -248,6 +252,8 @@ class Server:
             self._pause(1)  # the table of the whole system is full
             return False
         else:
+            if not self.counters.no_descriptor:
+                self._complain("no descriptor is left, so clients are turned away: see `ulimit -n`")
             self.counters.no_descriptor += 1
             self._turn_away(client)
             return True

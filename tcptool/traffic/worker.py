@@ -61,6 +61,7 @@ def run_worker(setup: WorkerSetup, number: int, listener: socket.socket, channel
         channel,
         counters,
         publish,
+        _complain,
         max_clients=-(-plan.max_clients // plan.workers),
         idle_timeout_s=plan.idle_timeout_s,
         accepts_per_s=_SLOW_ACCEPTS_PER_S if plan.misbehave == misbehaviours.SLOW_ACCEPT else None,

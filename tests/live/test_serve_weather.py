@@ -189,6 +189,7 @@ sys.exit(main())
             assert answers.count(b"200") > 40
         wait_until(lambda: served.get("/")[0] == 200)
         assert served.stats()["total"]["no_descriptor"] == answers.count(b"503")
+        assert child.stderr().count("no descriptor is left") == 1
 
 
 def test_a_storm_beyond_the_backlog_is_served_in_the_end() -> None:

@@ -18,6 +18,7 @@ from tcptool.sansio.http1 import (
     Refusal,
     Request,
     RequestReader,
+    plain_path,
     read_whole,
 )
 from tests.unit.sansio.http1_examples import disagreement, random_requests
@@ -336,6 +337,58 @@ def test_reading_heads_without_a_reader(data: bytes, limits: Limits) -> None:
     elif whole is not None:
         assert whole == events
         assert reader.finished, "what follows does not count"
+
+
+PLAIN = [
+    (GET + b"\r\n", b"/"),
+    (b"GET /a/b?c=d/e HTTP/1.1\r\nhOsT:\t[::1]:80\r\nX: y\r\nHosts: z\r\n\r\n", b"/a/b"),
+    (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+    (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", None),
+    (GET + b"Connection: keep-alive\r\n\r\n", None),
+    (GET + b"host: a\r\n\r\n", None),
+    (GET + b"Content-length: 0\r\n\r\n", None),
+    (GET + b"X: y\r\n", None),
+    (GET + b"\r\n" + GET + b"\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", None),
+    (b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", None),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 100 + b"\r\n", None),
+    (b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 9000), None),
+]
+
+
+@pytest.mark.parametrize(("data", "path"), PLAIN)
+def test_the_path_of_a_plain_get(data: bytes, path: bytes | None) -> None:
+    assert plain_path(data) == path
+
+
+def same_as_read_whole(data: bytes) -> bool:
+    """What is plain is one acceptable request with that path; whether it is plain."""
+    path = plain_path(data)
+    if path is not None:
+        found = read_whole(data)
+        assert found is not None
+        (request,) = found
+        assert (request.method, request.version, request.keep_alive) == ("GET", "1.1", True)
+        assert request.target.encode().partition(b"?")[0] == path
+    return path is not None
+
+
+@pytest.mark.parametrize("data", [data for data, _ in GOOD + BAD])
+def test_what_is_plain_is_acceptable(data: bytes) -> None:
+    same_as_read_whole(data)
+
+
+@given(st.integers(0))
+def test_what_is_plain_is_acceptable_at_random(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(100):
+        same_as_read_whole(random_requests(random))
+
+
+def test_some_random_requests_are_plain() -> None:
+    """Or the comparison would prove nothing."""
+    random = Random(0)
+    assert any(same_as_read_whole(random_requests(random)) for _ in range(3000))
 
 
 # --- what a reader and a request tell -------------------------------------------------------------
