@@ -6,24 +6,20 @@ before and after it, never inside.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tcptool.actions.host import host_facts
+from tcptool.actions.probe import leftovers
+from tcptool.actions.probe.leftovers import Snapshot
 from tcptool.actions.probe.surroundings import common_warnings, machine_facts, placed
 from tcptool.analysis import connect as analysis
 from tcptool.analysis.estimates import median, median_interval, noise_percent
-from tcptool.decode.address import packed_address
-from tcptool.decode.inet_diag import decode_socket
-from tcptool.decode.net_counters import parse_counters, parse_ports, parse_sockstat
-from tcptool.decode.netlink import messages
-from tcptool.errors import UsageError, describe_errno, errno_name
+from tcptool.errors import UsageError, errno_name
 from tcptool.linux import machine
 from tcptool.linux.kernel import Kernel
-from tcptool.linux.sock_diag import Dump
 from tcptool.model.connect import (
     DONE,
     INTERRUPTED,
@@ -34,10 +30,8 @@ from tcptool.model.connect import (
     Percentiles,
     PortUse,
 )
-from tcptool.model.filter import And, Compare, Host
 from tcptool.model.probe import Machine, Settings
 from tcptool.model.report import Missing, Warning
-from tcptool.sansio.filter_bytecode import compile_for_kernel
 from tcptool.traffic.connect import Connector, open_connector
 
 if TYPE_CHECKING:
@@ -48,13 +42,6 @@ BLOCKS: Final = 12
 
 Progress = Callable[[float, str], None]
 """Told the share that is done, and a few words, between blocks."""
-
-
-class _Snapshot(NamedTuple):
-    """What the kernel counted in this network namespace; empty where it could not be read."""
-
-    counters: dict[str, int]
-    sockets: dict[str, int]
 
 
 class _Found(NamedTuple):
@@ -146,7 +133,9 @@ def _measure(
             ended_by = INTERRUPTED
         if ended_by == INTERRUPTED and not any(one.made for one in analysis.measured(readings)):
             raise KeyboardInterrupt  # before there was anything to tell
-        ports = _ports(kernel, connector, missing) if plan.path != "unix" else None
+        ports = None
+        if plan.path != "unix":
+            ports = leftovers.port_use(kernel, connector.address, connector.ports, missing)
     return _Found(settings, readings, ended_by, ports, connector.refused)
 
 
@@ -176,8 +165,8 @@ def _report(
     plan: ConnectPlan,
     facts: Machine,
     found: _Found,
-    before: _Snapshot,
-    after: _Snapshot,
+    before: Snapshot,
+    after: Snapshot,
     missing: list[Missing],
 ) -> ConnectReport:
     """Everything but the warnings."""
@@ -225,53 +214,8 @@ def _report(
 # -- what the kernel says ------------------------------------------------------------------
 
 
-def _snapshot(kernel: Kernel, plan: ConnectPlan, missing: list[Missing]) -> _Snapshot:
-    if plan.path == "unix":
-        return _Snapshot({}, {})
-    counters: dict[str, int] = {}
-    sockets: dict[str, int] = {}
-    for name in ("snmp", "netstat", "sockstat"):
-        try:
-            text = kernel.net_text(name)
-        except OSError as exc:
-            why = describe_errno(exc.errno or 0)
-            missing.append(Missing(f"what /proc/net/{name} counts", why, "a readable /proc/net"))
-            continue
-        if name == "sockstat":
-            sockets = parse_sockstat(text)
-        else:
-            counters |= parse_counters(text)
-    return _Snapshot(counters, sockets)
-
-
-def _ports(kernel: Kernel, connector: Connector, missing: list[Missing]) -> PortUse | None:
-    """The local ports at the end; None where the range cannot be read."""
-    try:
-        [ports] = parse_ports(kernel.sysctl("net.ipv4.ip_local_port_range"))
-    except (OSError, ValueError):
-        missing.append(Missing("local ports", "no net.ipv4.ip_local_port_range", "/proc/sys"))
-        return None
-    reserved: tuple[range, ...] = ()
-    with contextlib.suppress(OSError, ValueError):
-        reserved = parse_ports(kernel.sysctl("net.ipv4.ip_local_reserved_ports"))
-    host, port = connector.address.name[:2]
-    taken = _ports_to(kernel, connector.address.family, host.partition("%")[0], port)
-    tw_reuse = _number(kernel, "net.ipv4.tcp_tw_reuse")
-    return analysis.port_use(ports, reserved, len(connector.ports), taken, tw_reuse)
-
-
-def _ports_to(kernel: Kernel, family: int, host: str, port: int) -> set[int]:
-    """Local ports that have a connection to this address and port, TIME_WAIT included."""
-    address = packed_address(host)
-    there = And((Host("peer", address, 8 * len(address)), Compare("peer_port", "=", port)))
-    code = compile_for_kernel(there).bytecode
-    found = set()
-    for part in Dump(kernel, families=(family,), extensions=0, bytecode=code):
-        for message in messages(part.datagram):
-            sock = decode_socket(message.payload, part.protocol)
-            if (sock.peer.address, sock.peer.port) == (host, port):  # /proc/net is not filtered
-                found.add(sock.local.port)
-    return found
+def _snapshot(kernel: Kernel, plan: ConnectPlan, missing: list[Missing]) -> Snapshot:
+    return Snapshot({}, {}) if plan.path == "unix" else leftovers.snapshot(kernel, missing)
 
 
 def _fast_open(
@@ -280,16 +224,9 @@ def _fast_open(
     return FastOpenUse(
         used=sum(one.fast_open_used for one in readings),
         asked=sum(len(one.answer_us) for one in readings),
-        enabled=_number(kernel, "net.ipv4.tcp_fastopen"),
+        enabled=leftovers.number(kernel, "net.ipv4.tcp_fastopen"),
         refused=refused,
     )
-
-
-def _number(kernel: Kernel, sysctl: str) -> int | None:
-    try:
-        return int(kernel.sysctl(sysctl))
-    except (OSError, ValueError):
-        return None
 
 
 def _elsewhere(kernel: Kernel) -> bool:
