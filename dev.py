@@ -39,6 +39,7 @@ DEBIAN_PACKAGES = {
     "man": "man-db",
     "mandoc": "mandoc",
     "nft": "nftables",
+    "nginx": "nginx-light",
     "ss": "iproute2",
     "tmux": "tmux",
     "wrk": "wrk",

@@ -171,7 +171,7 @@ _tcptool() {
             esac
             ;;
         probe)
-            values='send writev sendfile splice mmap zerocopy vmsplice compare latency connect show diff'
+            values='send writev sendfile splice mmap zerocopy vmsplice compare latency connect pool show diff'
             [[ $word != -* ]] || values='-h --help'
             ;;
         'probe send' | 'probe writev' | 'probe sendfile' | 'probe splice' | 'probe mmap' | 'probe zerocopy' | 'probe vmsplice')
@@ -377,6 +377,55 @@ _tcptool() {
                     ;;
             esac
             ;;
+        'probe pool')
+            options='--requests --duration --concurrency --size --blocks --check --fresh --idle --rate --server-closes-after --limit -6 --ipv6 --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --requests)
+                    ;;
+                --duration)
+                    ;;
+                --concurrency)
+                    ;;
+                --size)
+                    ;;
+                --blocks)
+                    ;;
+                --check)
+                    ;;
+                --idle)
+                    ;;
+                --rate)
+                    ;;
+                --server-closes-after)
+                    ;;
+                --limit)
+                    ;;
+                --set)
+                    ;;
+                --profile)
+                    ask=profiles
+                    ;;
+                --cpu)
+                    ;;
+                --timeout)
+                    ;;
+                --seed)
+                    ;;
+                -o | --output)
+                    compopt -o default
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    ask=sockets
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         'probe show')
             options='--json --color -q --quiet --debug -h --help'
             case $previous in
@@ -448,7 +497,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
+                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -466,7 +515,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-show probe-diff serve schema completion help ls fields options.7'
+                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

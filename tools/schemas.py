@@ -28,6 +28,7 @@ from tcptool.model.explanation import Explanation
 from tcptool.model.inspection import Derived, Inspection, Sample, WatchEnd
 from tcptool.model.latency import LatencyReport
 from tcptool.model.option_report import OptionSurvey
+from tcptool.model.pool_probe import PoolReport
 from tcptool.model.probe import TransferReport
 from tcptool.model.probe_diff import ProbeDiff
 from tcptool.model.profile import ProfileEntry
@@ -249,6 +250,7 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "probe-compare": lambda builder: builder.of(TransferReport),
     "probe-latency": lambda builder: builder.of(LatencyReport),
     "probe-connect": lambda builder: builder.of(ConnectReport),
+    "probe-pool": lambda builder: builder.of(PoolReport),
     "probe-diff": lambda builder: builder.of(ProbeDiff),
     "serve": lambda builder: builder.of(ServeStart | ServeRestart | ServeEnd),
     "serve-stats": lambda builder: builder.of(ServeStats),

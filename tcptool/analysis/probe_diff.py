@@ -15,11 +15,12 @@ from tcptool.analysis.estimates import median
 from tcptool.analysis.transfer import by_connection, cpu_s_per_gb, rate_bytes_per_s
 from tcptool.model.connect import ConnectReport
 from tcptool.model.latency import LatencyReport
+from tcptool.model.pool_probe import PoolReport
 from tcptool.model.probe import TransferReport
 from tcptool.model.probe_diff import Change, Circumstance, Quantity
 from tcptool.units import Unit
 
-Report = TransferReport | LatencyReport | ConnectReport
+Report = TransferReport | LatencyReport | ConnectReport | PoolReport
 
 
 class _Series(NamedTuple):
@@ -51,6 +52,13 @@ def _figures(report: Report) -> Iterator[tuple[Key, _Series]]:
             for name in ("p50", "p99"):
                 times = [getattr(block, f"{name}_us") for block in arm.blocks]
                 yield (arm.name, name), _Series(Unit.MICROSECONDS.value, False, times)
+    elif isinstance(report, PoolReport):
+        for pooled in report.arms:
+            some = [one for one in pooled.blocks if one.elapsed_s > 0]
+            rates_ = [one.requests / one.elapsed_s for one in some]
+            yield (pooled.name, "per_s"), _Series("", True, rates_)
+            middles = [one.p50_us for one in some]
+            yield (pooled.name, "p50"), _Series(Unit.MICROSECONDS.value, False, middles)
     else:
         blocks = [one for one in report.blocks if one.elapsed_s > 0]
         rates = [one.made / one.elapsed_s for one in blocks]

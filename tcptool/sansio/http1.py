@@ -9,9 +9,7 @@ It must not read or write a connection, and it decides nothing about methods and
 
 Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 3.2 (the authority of a target).
 
-Every pattern can match in one way only, so it takes linear time.  Nothing is captured or may be
-given back inside a possessive group: CPython 3.11 before 3.11.5 gets both wrong (gh-101955,
-gh-106052).
+Its patterns follow the rules of http1_grammar.py.
 """
 
 from __future__ import annotations
@@ -23,53 +21,44 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from tcptool.sansio.http1_grammar import CHUNK_LINE, FIELD_LINE, OWS, TOKEN, TRAILER_LINE
+
 _EMPTY_LINES: Final = 2
 """Accepted before a request.  RFC 9112 2.2 asks for at least one, as old clients end a body so."""
 
 _LENGTH_DIGITS: Final = 18
 """Of a Content-Length: what surely fits the 63 bits of other people's parsers (RFC 9110 8.6)."""
 
-_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # RFC 9110 5.6.2
-_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"  # RFC 9110 5.5, with the OWS around it
-_OWS: Final = rb"[ \t]*+"
-_FIELD_LINE: Final = _TOKEN + rb":" + _VALUE + rb"\r\n"
 # RFC 3986 leaves out more than "#", but people do send {, } and | as they are.
 _TARGET: Final = rb"[!-\"$-~]++"
 _REG_NAME: Final = rb"(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})"
 _IP_LITERAL: Final = rb"\[[0-9A-Za-z\-._~!$&'()*+,;=:]++\]"
-_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 
 _HEAD: Final = re.compile(
-    rb"(%b) (%b) HTTP/1\.([0-9])\r\n(?:%b)*+\r\n" % (_TOKEN, _TARGET, _FIELD_LINE)
+    rb"(%b) (%b) HTTP/1\.([0-9])\r\n(?:%b)*+\r\n" % (TOKEN, _TARGET, FIELD_LINE)
 )
-_REQUEST_LINE: Final = re.compile(rb"%b %b HTTP/([0-9])\.[0-9]" % (_TOKEN, _TARGET))
+_REQUEST_LINE: Final = re.compile(rb"%b %b HTTP/([0-9])\.[0-9]" % (TOKEN, _TARGET))
 _NEVER_IN_HEAD: Final = re.compile(
     rb"(?P<CR>\r(?!\n|\Z))|(?P<LF>(?<!\r)\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 _GOVERNING: Final = re.compile(
-    rb"\n(?i:(host|connection|content-length|transfer-encoding|expect)):" + _OWS + rb"([^\r]*)"
+    rb"\n(?i:(host|connection|content-length|transfer-encoding|expect)):" + OWS + rb"([^\r]*)"
 )
 """The fields that this module acts upon, in a head that ``_HEAD`` has matched."""
-_FIELD: Final = re.compile(rb"\n([^:\r]++):" + _OWS + rb"([^\r]*)")
+_FIELD: Final = re.compile(rb"\n([^:\r]++):" + OWS + rb"([^\r]*)")
 
 _HOST: Final = re.compile(rb"(?:%b|%b*)(?::[0-9]*)?" % (_IP_LITERAL, _REG_NAME))
 _PLAIN_GET: Final = re.compile(
     rb"GET (/[!-\"$->@-~]*+)(?:\?[!-\"$-~]*+)? HTTP/1\.1\r\n"
     rb"(?i:host):%b(?:%b|%b*)(?::[0-9]*)?\r\n"
     rb"(?:(?!(?i:host|connection|content-length|transfer-encoding|expect):)%b)*\r\n"
-    % (_OWS, _IP_LITERAL, _REG_NAME, _FIELD_LINE)
+    % (OWS, _IP_LITERAL, _REG_NAME, FIELD_LINE)
 )
 _ABSOLUTE: Final = re.compile(
     rb"(?i:https?)://(?:%b|%b+)(?::[0-9]*)?(?:[/?].*)?" % (_IP_LITERAL, _REG_NAME)
 )
 _AUTHORITY: Final = re.compile(rb"(?:%b|%b+):[0-9]{1,5}" % (_IP_LITERAL, _REG_NAME))
 _LENGTH: Final = re.compile(rb"[0-9]{1,%d}" % _LENGTH_DIGITS)
-
-_CHUNK_LINE: Final = re.compile(  # 16 digits are 64 bits
-    rb"([0-9A-Fa-f]{1,16})(?:%b;%b%b(?:%b=%b(?:%b|%b))?)*\r\n"
-    % (_OWS, _OWS, _TOKEN, _OWS, _OWS, _TOKEN, _QUOTED)
-)
-_TRAILER_LINE: Final = re.compile(rb"%b|\r\n" % _FIELD_LINE)
 
 _CHUNKED: Final = -1
 """Stands for the length of a body whose end only its chunks tell."""
@@ -286,7 +275,7 @@ class RequestReader:
         end = data.find(b"\n", position, limit) + 1
         if not end and len(data) < limit:
             return _MORE
-        match = _CHUNK_LINE.fullmatch(data, position, end)
+        match = CHUNK_LINE.fullmatch(data, position, end)
         if not match:
             return self._refuse(events, Refusal(400, "malformed or too long line before a chunk"))
         self._left = int(match[1], 16)
@@ -323,7 +312,7 @@ class RequestReader:
             if len(data) < limit:
                 return _MORE
             return self._refuse(events, Refusal(431, "the trailer section is too large"))
-        if not _TRAILER_LINE.fullmatch(data, position, end):
+        if not TRAILER_LINE.fullmatch(data, position, end):
             return self._refuse(events, Refusal(400, "malformed trailer field line"))
         self._left -= end - position
         if end - position == 2:
@@ -353,7 +342,7 @@ def _text(value: bytes) -> str:
 
 @lru_cache(maxsize=64)
 def _field_named(name: str) -> re.Pattern[bytes]:
-    return re.compile(rb"\n(?i:%b):%b([^\r]*)" % (re.escape(name.encode()), _OWS))
+    return re.compile(rb"\n(?i:%b):%b([^\r]*)" % (re.escape(name.encode()), OWS))
 
 
 # --- heads -----------------------------------------------------------------------------------

@@ -174,9 +174,9 @@ class Server:
         """Until something is due; None if only an event can bring something to do."""
         if self.again:
             return 0.0
-        if self._lingering or self.draining or not (self._listening and self._published):
+        if self.counters.clients or self.draining or not (self._listening and self._published):
             return 1 / _TICKS_PER_S
-        return 1.0 if self.counters.clients else None
+        return None
 
     def _look_at_the_clock(self, now_s: float) -> None:
         tick = _ticks(now_s)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.support.children import ROOT, Child, spawn
@@ -198,3 +199,9 @@ def settled(owner: Owner, name: str, state: int) -> None:
 def unprintable(text: str) -> list[str]:
     """Characters that a terminal would obey, or that turn or hide what it shows."""
     return re.findall(r"[^\x20-\x7e\n]", "".join(c for c in text if not c.isprintable()))
+
+
+def children_of(pid: int) -> list[int]:
+    """Its living children."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]

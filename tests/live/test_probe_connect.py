@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.program import NOBODY, owner, table, tcptool
+from tests.live.program import NOBODY, children_of, owner, table, tcptool
 from tests.live.test_rough_weather import Terminal, screen_lines
 from tests.support.children import ROOT, Child, spawn
 from tests.support.netns import NetNs
@@ -387,11 +387,6 @@ def started(netns: NetNs, *words: str) -> subprocess.Popen[bytes]:
 
 LONG = ("--duration", "60s", "--close", "server")
 """Until something ends it."""
-
-
-def children_of(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
 
 
 def has_ended(pid: int) -> bool:

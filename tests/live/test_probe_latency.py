@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.program import table, tcptool
+from tests.live.program import children_of, table, tcptool
 from tests.live.test_rough_weather import Terminal, screen_lines
 from tests.support.children import ROOT, Child, spawn
 from tests.support.netns import NetNs
@@ -196,11 +196,6 @@ def started(*words: object) -> subprocess.Popen[bytes]:
          "--requests", "1000", "--blocks", "200", *map(str, words)],
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def children_of(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
 
 
 def is_measuring(pid: int) -> bool:

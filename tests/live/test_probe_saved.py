@@ -19,6 +19,7 @@ RUNS = {
     "send": ("probe", "send", "--size", "2M", "--slice", "128K", "--set", "TCP_CONGESTION=reno"),
     "latency": ("probe", "latency", "--requests", "100", "--blocks", "6"),
     "connect": ("probe", "connect", "--connections", "240"),
+    "pool": ("probe", "pool", "--requests", "240"),
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tcptool.catalog.methods import METHODS
-from tests.live.program import NOBODY, owner, tcptool
+from tests.live.program import NOBODY, children_of, owner, tcptool
 from tests.support.children import ROOT, spawn
 from tests.support.netns import NetNs
 from tests.support.waiting import wait_until
@@ -45,12 +45,6 @@ sys.stdin.read()
 def probe(*words: object, **more: Any) -> Any:
     """The data of a run that ended well."""
     return tcptool("probe", *words, "--json", "--quiet", **more).data
-
-
-def children_of(pid: int) -> list[int]:
-    """Its living children."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
 
 
 def started(*words: str) -> subprocess.Popen[bytes]:

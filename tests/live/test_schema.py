@@ -106,6 +106,7 @@ def test_error() -> None:
         ("compare", "--size", "1M", "--slice", "128K", "--unix"),
         ("latency", "--requests", "30", "--blocks", "6", "--matrix", "nodelay"),
         ("connect", "--connections", "120"),
+        ("pool", "--requests", "120", "--concurrency", "2"),
     ],
 )
 def test_probe(words: tuple[str, ...], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tcptool.linux.kernel import Kernel
 from tcptool.linux.results import read_text
 from tcptool.model.connect import ConnectReport
 from tcptool.model.latency import LatencyReport
+from tcptool.model.pool_probe import PoolReport
 from tcptool.model.probe import TransferReport
 from tcptool.model.probe_diff import Origin, ProbeDiff
 from tcptool.model.report import Host, Missing, Warning
@@ -26,6 +27,7 @@ KINDS: Final[dict[str, type[Report]]] = {
     "probe-compare": TransferReport,
     "probe-latency": LatencyReport,
     "probe-connect": ConnectReport,
+    "probe-pool": PoolReport,
 }
 """What stands under ``data`` of a saved document, by the name in its ``schema``."""
 

@@ -43,6 +43,12 @@ COMMANDS: Final = {
         "tcptool.cli.probe.connect",
         "connect_command",
     ),
+    "pool": Spec(
+        "Measure what reusing connections saves, and which health check keeps dead ones back.",
+        JUDGE,
+        "tcptool.cli.probe.pool",
+        "pool_command",
+    ),
     "show": Spec(
         "Show a saved result again, as it was shown when it was measured.",
         SAVED,

@@ -18,6 +18,7 @@ _VIEWS: Final = {
     "probe-compare": _TRANSFER,
     "probe-latency": (("text.latency", "write"), ("text.latency", "write_for_people")),
     "probe-connect": (("text.connect", "write"), ("text.connect", "write_for_people")),
+    "probe-pool": (("text.pool", "write"), ("text.pool", "write_for_people")),
     "probe-diff": (("text.probe_diff", "write"), ("text.probe_diff", "write_for_people")),
 }
 """Module and function that write to a pipe, and to a terminal."""

@@ -16,6 +16,7 @@ from tcptool.model.latency import LatencyReport
 from tcptool.model.probe import OptionInForce, TransferReport
 from tests.unit.analysis.test_transfer import result
 from tests.unit.views import connect_reports, test_latency
+from tests.unit.views import test_pool as test_pool_views
 from tests.unit.views.transfer_reports import MACHINE, PLAN, report
 
 ROUNDS = [0.010 + 0.000_1 * (n % 5) for n in range(20)]
@@ -198,3 +199,13 @@ def test_circumstances_of_connections() -> None:
 def test_results_without_settings_have_none_that_differ() -> None:
     nothing = replace(transfer(1), results=())
     assert probe_diff.circumstances(nothing, transfer(1)) == ()
+
+
+def test_the_arms_of_a_pool_are_compared_by_rate_and_by_p50() -> None:
+    quick = test_pool_views.report()
+    arms = [
+        replace(arm, blocks=tuple(replace(one, elapsed_s=one.elapsed_s * 2) for one in arm.blocks))
+        for arm in quick.arms
+    ]
+    slow = replace(quick, arms=tuple(arms))
+    assert changes(quick, slow) == {(arm.name, "per_s"): "less*" for arm in quick.arms}

@@ -144,7 +144,7 @@ def test_the_page_of_a_group_is_that_of_its_methods() -> None:
 def test_the_page_of_a_group_leads_to_what_is_in_it() -> None:
     page = "tcptool-probe.1"
     assert tags_in(section(page, "METHODS")) == [method.name for method in METHODS]
-    words = ["compare", "latency", "connect", "show", "diff"]
+    words = ["compare", "latency", "connect", "pool", "show", "diff"]
     assert tags_in(section(page, "COMMANDS")) == words
     for word in words:
         assert f"See \\fBtcptool-probe-{word}\\fR(1)." in section(page, "COMMANDS")
