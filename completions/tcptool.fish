@@ -258,7 +258,7 @@ complete -c tcptool -n '__tcptool_in "probe show"' -s q -l quiet -d 'No remarks 
 complete -c tcptool -n '__tcptool_in "probe show"' -l debug -d 'Show the traceback of an error'
 complete -c tcptool -n '__tcptool_in "probe show"' -s h -l help -d 'Show this message and exit'
 complete -c tcptool -n '__tcptool_in "probe show"' -F
-complete -c tcptool -n '__tcptool_in "probe diff"' -l fail-above -x -d 'Exit 1 if a figure got worse by this or more, and that is no chance'
+complete -c tcptool -n '__tcptool_in "probe diff"' -l fail-above -x -d 'Exit 1 if a figure got worse by this or more, and that is no chance, 6 if nothing could be judged'
 complete -c tcptool -n '__tcptool_in "probe diff"' -l json -d 'Write JSON to stdout and nothing else'
 complete -c tcptool -n '__tcptool_in "probe diff"' -l color -x -a 'auto always never' -d 'Use colour: auto, always or never'
 complete -c tcptool -n '__tcptool_in "probe diff"' -s q -l quiet -d 'No remarks on stderr, only errors'

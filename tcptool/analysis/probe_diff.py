@@ -6,11 +6,11 @@ says so, and nothing here can take it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Final, NamedTuple
 
-from tcptool.analysis.comparison import LESS, MORE, compare_unpaired
+from tcptool.analysis.comparison import LESS, MORE, TOO_FEW, compare_unpaired
 from tcptool.analysis.estimates import median
 from tcptool.analysis.transfer import by_connection, cpu_s_per_gb, rate_bytes_per_s
 from tcptool.model.connect import ConnectReport
@@ -78,6 +78,11 @@ def changes(
     )
 
 
+def is_judged(changes: Iterable[Change]) -> bool:
+    """Whether there were enough readings of any figure to tell."""
+    return any(one.outcome.verdict != TOO_FEW for one in changes)
+
+
 def _change(key: Key, old: _Series, new: _Series, threshold_percent: float) -> Change:
     outcome = compare_unpaired(new.values, old.values, threshold_percent)
     return Change(
@@ -96,7 +101,7 @@ def _median(series: _Series) -> Quantity:
 
 
 _EXPECTED: Final = frozenset(
-    {"seed", "load_before_percent", "load_after_percent", "timeout_s", "file", "time"}
+    {"seed", "load_before_percent", "load_after_percent", "timeout_s", "time"}
 )
 """Differs from run to run without meaning anything for the figures."""
 
@@ -106,6 +111,10 @@ def circumstances(before: Report, after: Report) -> tuple[Circumstance, ...]:
     found: list[Circumstance] = []
     for old, new in zip(_conditions(before), _conditions(after), strict=True):
         found += differences(old, new)
+    if isinstance(before, TransferReport) and isinstance(after, TransferReport):
+        sizes = before.source_bytes, after.source_bytes
+        if sizes[0] != sizes[1]:
+            found.append(Circumstance("source_bytes", str(sizes[0]), str(sizes[1])))
     return tuple(found)
 
 

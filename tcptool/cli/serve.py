@@ -177,8 +177,13 @@ def _plan(
 ) -> ServePlan:  # fmt: skip
     from tcptool.model.serve import ServePlan
 
+    for option, text in (("--unix", unix), ("--bind", bind)):
+        if text == "":
+            raise UsageError(f"reading {option} ''", "it is empty")
     if unix is not None and (bind or ipv6):
         raise UsageError("using --unix with an address", "a Unix socket has none", "Leave one out.")
+    if ipv6 and bind and ":" not in bind:
+        raise UsageError(f"using -6 with --bind {bind}", "it is no IPv6 address", "As in ::1.")
     for option, number, least, most in (
         ("--port", port, 0, 0xFFFF),
         ("--workers", given["workers"], 1, _MOST_WORKERS),

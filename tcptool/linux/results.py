@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import tempfile
 from typing import Final
 
-from tcptool.errors import TcptoolError, from_oserror
+from tcptool.errors import NotFound, TcptoolError, UsageError, from_oserror
 
+STDIN: Final = "-"
 _MODE: Final = 0o666
 """Less the umask, as any file that a program writes."""
 _MOST_BYTES: Final = 256 << 20
@@ -22,7 +24,8 @@ def check_writable(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        pass
+        if not path:
+            raise UsageError(doing, "the name is empty", "Nothing was measured.") from None
     except OSError as exc:
         raise from_oserror(doing, exc, hint="Nothing was measured.") from exc
     else:
@@ -66,10 +69,12 @@ def _umask() -> int:
 
 
 def read_text(path: str) -> str:
-    """The text of a saved result.  Raises TcptoolError."""
-    doing = f"reading {path!r}"
+    """The text of a saved result; ``-`` is standard input.  Raises TcptoolError."""
+    doing = f"reading {path!r}" if path != STDIN else "reading standard input"
+    if path == STDIN and sys.stdin is None:
+        raise NotFound(doing, "it is closed", "Give the name of a file.")
     try:
-        with open(path, "rb") as file:
+        with sys.stdin.buffer if path == STDIN else open(path, "rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     except OSError as exc:
         raise from_oserror(doing, exc) from exc

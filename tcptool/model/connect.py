@@ -19,6 +19,7 @@ NO_PORTS_LEFT: Final = "no-ports-left"
 NO_ANSWER: Final = "no-answer"
 FAILURES: Final = "failures"
 """How a run ended: ``ended_by``."""
+ENDINGS: Final = (DONE, INTERRUPTED, NO_PORTS_LEFT, NO_ANSWER, FAILURES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

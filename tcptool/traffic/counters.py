@@ -129,6 +129,7 @@ class Board:
         """The counters for a new process, which go on from those of the one before."""
         counters = self.read(worker)
         counters.clients = 0
+        self.publish(worker, counters)
         before, restarts = _WORKER.unpack_from(self._pages, self._place(worker))
         _WORKER.pack_into(self._pages, self._place(worker), pid, restarts + bool(before))
         return counters

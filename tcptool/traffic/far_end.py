@@ -96,7 +96,7 @@ class FarEnd:
         """
         if not self._speaks_within(timeout_s):
             raise FarEndLost(
-                f"measuring with a {self.name} in process {self.pid}",
+                f"measuring with the {self.name} in process {self.pid}",
                 f"it said nothing for {timeout_s:g} s",
                 "A stopped process or a very slow path; --timeout waits longer.",
             )
@@ -129,7 +129,7 @@ class FarEnd:
         else:
             why = f"it ended with status {status}"
         return FarEndLost(
-            f"measuring with a {self.name} in process {self.pid}",
+            f"measuring with the {self.name} in process {self.pid}",
             why,
             "Nothing is left behind; run it again.",
         )

@@ -1,39 +1,36 @@
-"""Files under a directory as answers: type, validators, conditions and ranges.
+"""Files under a directory as answers.
 
 A name is opened one component at a time without following a symbolic link (open(2), O_NOFOLLOW),
-so none leads out of the directory, whatever it looks like.  Source: RFC 9110, 8.8, 13 and 14.
+so none leads out of the directory, whatever it looks like.  Source: RFC 9110.
 """
 
 from __future__ import annotations
 
-import email.utils
 import errno
-import mimetypes
 import os
-import re
 import stat
+import time
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
+from tcptool.catalog.media_types import media_type
 from tcptool.errors import UsageError, from_oserror
 from tcptool.sansio.http1 import Request
+from tcptool.sansio.http_conditions import Validators, unmet, wanted
 from tcptool.traffic.answers import Answer, FilePart, error, head_of
 
 _INDEX: Final = b"index.html"
-_RANGE: Final = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*")
-"""One range; for several, or another unit, all of it is sent (RFC 9110, 14.2)."""
 _NO_SUCH_FILE: Final = frozenset(
     {
         errno.ENOENT,
         errno.ENOTDIR,
         errno.ELOOP,  # a symbolic link
-        errno.EACCES,
-        errno.EPERM,
         errno.ENAMETOOLONG,
-        errno.ENXIO,  # a socket, or a FIFO that nobody writes to
     }
 )
 """There is no such file, as far as a client is to know."""
+_QUERY: Final = "!$%&'()*+,/:;=?@"
+"""What need not be encoded in a query, beside letters, digits and -._~ (RFC 3986, 3.4)."""
 
 
 class Files:
@@ -56,25 +53,34 @@ class Files:
     def answer(self, request: Request, path: str) -> Answer | None:
         """For a target without its query; None if there is no such file.
 
+        The file of an answer is the caller's, who closes it.  A directory with an index is named
+        with a slash behind it: who leaves it out is sent there, so that relative links work.
+
         Raises OSError for a fault of the file system, or where no descriptor is left.
         """
         names = _names(path)
         if names is None:
             return None
-        fd = self._open(names)
+        try:
+            fd = self._open(names)
+        except PermissionError:
+            return error(403, request)
         if fd is None:
             return None
+        answer = None
         try:
-            answer = _of_file(request, names[-1], fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        if answer is None or answer.file is None:
-            os.close(fd)
-        return answer
+            found = os.fstat(fd)
+            if stat.S_ISREG(found.st_mode):
+                answer = _of_file(request, names[-1], fd, found)
+            elif not path.endswith("/") and _has_index(fd):
+                answer = error(301, request, "", f"Location: {_location(names, request.target)}")
+            return answer
+        finally:
+            if answer is None or answer.file is None:
+                os.close(fd)
 
     def _open(self, names: list[bytes]) -> int | None:
-        """The file, read only; None if there is none that may be seen."""
+        """The file or directory, read only; None if there is none that may be seen."""
         folder = os.dup(self._root)
         try:
             for name in names[:-1]:
@@ -82,7 +88,11 @@ class Files:
                 inner = os.open(name, flags, dir_fd=folder)
                 os.close(folder)
                 folder = inner
-            # Not blocking: a FIFO would hold up everybody.
+            # To open a device or a FIFO can do something: a writer that waits for a reader goes on.
+            mode = os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                return None
+            # Not blocking: if it became a FIFO just now, it would hold up everybody.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
             return os.open(names[-1], flags, dir_fd=folder)
         except OSError as exc:
@@ -94,86 +104,56 @@ class Files:
 
 
 def _names(path: str) -> list[bytes] | None:
-    """The components of a path; None for one that no file can have."""
-    raw = unquote_to_bytes(path)
-    names = [name for name in raw.split(b"/") if name not in (b"", b".")]
-    if b".." in names or b"\0" in raw:
+    """The components of a path; None for one that no file can have.
+
+    They are told apart before they are decoded: an encoded slash is a part of a name.  A "%" that
+    encodes nothing stands for itself.
+    """
+    names = [unquote_to_bytes(part) for part in path.split("/")]
+    if any(name == b".." or b"/" in name or b"\0" in name for name in names):
         return None
-    return [*names, _INDEX] if not names or raw.endswith(b"/") else names
+    is_folder = not names[-1]
+    names = [name for name in names if name not in (b"", b".")]
+    return [*names, _INDEX] if is_folder or not names else names
 
 
-def _of_file(request: Request, name: bytes, fd: int) -> Answer | None:
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    size = found.st_size
-    etag, modified_s = f'"{found.st_mtime_ns:x}-{size:x}"', int(found.st_mtime)
-    about = [
-        f"Last-Modified: {email.utils.formatdate(modified_s, usegmt=True)}",
-        f"ETag: {etag}",
-        "Accept-Ranges: bytes",
-    ]
-    if _is_unchanged(request, etag, modified_s):
-        head = head_of(304, request, None, *about)
-        return Answer(304, head, keep_alive=request.keep_alive)
-    kind, coding = mimetypes.guess_type(os.fsdecode(name))
-    about.append(f"Content-Type: {kind or 'application/octet-stream'}")
-    if coding:
-        about.append(f"Content-Encoding: {coding}")
-    status, part = 200, range(size)
-    if request.method == "GET" and _wants_range(request, etag, modified_s):
-        wanted = _range(request.field("range") or "", size)
-        if wanted is not None and not wanted:
-            return error(416, request, "", f"Content-Range: bytes */{size}")
-        if wanted:
-            status, part = 206, wanted
-            about.append(f"Content-Range: bytes {part.start}-{part.stop - 1}/{size}")
-    answer = Answer(
-        status, head_of(status, request, len(part), *about), keep_alive=request.keep_alive
-    )
-    if request.method == "HEAD" or not part:
-        return answer
-    return answer._replace(file=FilePart(fd, part.start, part.stop))
-
-
-def _is_unchanged(request: Request, etag: str, modified_s: int) -> bool:
-    """If-None-Match goes before If-Modified-Since (RFC 9110, 13.2.2)."""
-    tags = request.field("if-none-match")
-    if tags is not None:
-        known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
-        return "*" in known or etag in known
-    since_s = _seconds(request.field("if-modified-since"))
-    return since_s is not None and modified_s <= since_s
-
-
-def _wants_range(request: Request, etag: str, modified_s: int) -> bool:
-    """A range counts only for what the client has the beginning of (If-Range)."""
-    if request.field("range") is None:
-        return False
-    condition = request.field("if-range")
-    if condition is None:
-        return True
-    return condition == etag or _seconds(condition) == modified_s
-
-
-def _range(text: str, size: int) -> range | None:
-    """The positions; empty if none of them is there, None if it is not one range of bytes."""
-    match = _RANGE.fullmatch(text)
-    if match is None or match[0].strip().endswith("=-"):
-        return None
-    first, last = match.groups()
-    if not first:
-        return range(max(0, size - int(last)), size)
-    if last and int(last) < int(first):
-        return None  # RFC 9110, 14.1.1: invalid, so it is ignored
-    return range(min(int(first), size), min(int(last) + 1, size) if last else size)
-
-
-def _seconds(date: str | None) -> int | None:
-    """Of an HTTP date; None for what is none."""
-    if date is None:
-        return None
+def _has_index(folder: int) -> bool:
     try:
-        return int(email.utils.parsedate_to_datetime(date).timestamp())
-    except (ValueError, OverflowError):
-        return None
+        return stat.S_ISREG(os.stat(_INDEX, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _location(names: list[bytes], target: str) -> str:
+    """Of a directory.  Made from its names: "//host/" would lead to another server."""
+    path = "".join([f"/{quote_from_bytes(name, safe='')}" for name in names])
+    _, mark, query = target.partition("?")
+    return f"{path}/{mark}{quote(query, safe=_QUERY)}"
+
+
+def _of_file(request: Request, name: bytes, fd: int, found: os.stat_result) -> Answer:
+    size = found.st_size
+    # The inode and its last change, because an older file may take the place of this one, with
+    # its own time of modification.  Linux 6.13 and later tell two changes apart however quickly
+    # they follow, if one was looked at (Documentation/filesystems/multigrain-ts.rst).
+    etag = f'"{found.st_ino:x}-{size:x}-{found.st_ctime_ns:x}"'
+    # Not in the future (RFC 9110, 8.8.2.1), nor so long ago that there is no date for it.
+    modified_s = max(0, min(found.st_mtime_ns // 10**9, int(time.time())))
+    validators = Validators(etag, modified_s)
+    about = [f"Last-Modified: {validators.last_modified}", f"ETag: {etag}", "Accept-Ranges: bytes"]
+    status = unmet(request, validators)
+    if status == 304:
+        return Answer(304, head_of(304, request, None, *about), keep_alive=request.keep_alive)
+    if status is not None:
+        return error(status, request)
+    part = wanted(request, validators, size)
+    if part is None:
+        status, part = 200, range(size)
+    elif part:
+        status = 206
+        about.append(f"Content-Range: bytes {part.start}-{part.stop - 1}/{size}")
+    else:
+        return error(416, request, "", f"Content-Range: bytes */{size}")
+    head = head_of(status, request, len(part), *about, f"Content-Type: {media_type(name)}")
+    file = FilePart(fd, part.start, part.stop) if part and request.method != "HEAD" else None
+    return Answer(status, head, file=file, keep_alive=request.keep_alive)

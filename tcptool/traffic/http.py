@@ -155,6 +155,7 @@ class HttpService:
         except BlockingIOError:
             sent = 0
         if sent < len(out):
+            self._counters.sent_bytes -= len(out) - sent  # it is counted as it leaves
             client = self._clients[fd] = _Client()
             client.outgoing = Outgoing([out[sent:]])
             self._go_on(fd, client)
@@ -175,8 +176,8 @@ class HttpService:
         for _ in range(_STEPS):
             if client.outgoing and not self._go_on_sending(fd, client, client.outgoing):
                 return
-            if client.closing:
-                self._end(fd)
+            if client.closing:  # a client that was refused may still be sending
+                self._server.linger(fd)
                 return
             if client.waiting:
                 self._start(client, self._answers(fd, client.waiting))
@@ -234,14 +235,6 @@ class HttpService:
         client.outgoing = Outgoing(parts, last.pattern_bytes, last.file)
         client.closing = not last.keep_alive
 
-    def _end(self, fd: int) -> None:
-        """After a refusal the client may still be sending, else it has asked for the end."""
-        client = self._clients[fd]
-        if client.reader.finished or not client.waiting:
-            self._server.linger(fd)
-        else:
-            self._server.close(fd)
-
     def _lose(self, fd: int, exc: OSError | FileShrank) -> None:
         """The connection is gone, or must go, because what was promised is not there."""
         if isinstance(exc, FileShrank):
@@ -256,7 +249,10 @@ class HttpService:
         answers: list[Answer] = []
         size = 0
         while waiting and size < _GATHERED_BYTES:
-            answer = self._answer(fd, waiting.popleft())
+            event = waiting.popleft()
+            if self._server.draining and isinstance(event, Request) and not waiting:
+                event = event._replace(keep_alive=False)
+            answer = self._answer(fd, event)
             answers.append(answer)
             if _is_more(answer):
                 break
@@ -266,12 +262,12 @@ class HttpService:
     def _answer(self, fd: int, event: Event) -> Answer:
         request = None
         if isinstance(event, Request):
-            request = event._replace(keep_alive=False) if self._server.draining else event
+            request = event
             try:
-                answer = self._pages.answer(request)
+                answer = self._pages.answer(event)
             except OSError as exc:
-                self._complain(f"answering {request.target!r}: {exc.strerror}")
-                answer = error(500, request)
+                self._complain(f"answering {event.target!r}: {exc.strerror}")
+                answer = error(500, event)
         elif isinstance(event, Refusal):
             answer = site.refused(event)
         else:
@@ -310,16 +306,16 @@ class HttpService:
         self._plain.clear()
 
     def idle(self, fd: int) -> None:
-        """See ``Service``: whoever began a head is told that it took too long (408)."""
+        """See ``Service``: whoever began a request is told that it took too long (408)."""
         client = self._clients.get(fd)
-        if client and client.reader.in_head and not client.outgoing:
-            self._say(fd, site.too_slow())
-            self._server.linger(fd)
-        elif client and client.outgoing:
+        if client is None:
+            self._server.close(fd)
+        elif client.outgoing:
             self._counters.lost += 1
             self._server.reset(fd)
         else:
-            self._server.close(fd)
+            self._say(fd, site.too_slow())
+            self._server.linger(fd)
 
     def turn_away(self, fd: int) -> None:
         """See ``Service``: 503."""
@@ -343,7 +339,7 @@ class HttpService:
         return fd not in self._clients
 
     def drain(self) -> None:
-        """See ``Service``: from now on every answer says that it is the last."""
+        """See ``Service``: from now on an answer to all that has been read is the last."""
         self.tick()
 
 

@@ -23,10 +23,10 @@ class Resetting(HttpService):
             requests = read_whole(os.read(fd, READ_BYTES))
             if requests:
                 answer = self._pages.answer(requests[0])
-                body = answer.body or bytes(PATTERN[: answer.pattern_bytes])
-                os.write(fd, answer.head + body[: len(body) // 2])
                 if answer.file:
                     os.close(answer.file.fd)
+                body = answer.body or bytes(PATTERN[: answer.pattern_bytes])
+                os.write(fd, answer.head + body[: len(body) // 2])
         except BlockingIOError:
             return
         except OSError:
@@ -55,6 +55,7 @@ class HalfClosing(HttpService):
         log: Log | None = None,
     ) -> None:
         super().__init__(server, pages, complain, log)
+        self._answered: set[int] = set()
         self._half_closed: set[int] = set()
 
     def attend(self, fd: int, happened: int) -> None:
@@ -64,7 +65,11 @@ class HalfClosing(HttpService):
             return
         answers = self._counters.answers
         super().attend(fd, happened)
-        if self._counters.answers > answers and self._last[fd] >= 0 and self.is_quiet(fd):
+        if self._last[fd] < 0:  # it has gone
+            return
+        if self._counters.answers > answers:
+            self._answered.add(fd)
+        if fd in self._answered and self.is_quiet(fd):  # else the answer is not out yet
             self._half_closed.add(fd)
             with suppress(OSError), as_socket(fd) as sock:
                 sock.shutdown(socket.SHUT_WR)
@@ -82,4 +87,5 @@ class HalfClosing(HttpService):
     def forget(self, fd: int) -> None:
         """See ``Service``."""
         super().forget(fd)
+        self._answered.discard(fd)
         self._half_closed.discard(fd)

@@ -106,8 +106,8 @@ def _read(part: FilePart) -> bytes:
 
 def _send_more(fd: int, data: memoryview) -> int:
     """send(2) with MSG_MORE: the head waits for the file, and leaves in one segment with it."""
-    # What it is called does not matter to send(2); asking the kernel would cost three calls.
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)
+    # Of what kind it is does not matter to send(2); asking the kernel would cost three calls.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
     try:
         return sock.send(data, socket.MSG_MORE)
     finally:

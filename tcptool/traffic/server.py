@@ -47,8 +47,21 @@ already is on its way, and closing at once would lose it."""
 READING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 WRITING: Final = READING | select.EPOLLOUT
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_RETRIED: Final = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
-"""accept(2): the client has gone already, or a signal came."""
+_NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
+_RETRIED: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.EPERM,
+        errno.EPROTO,
+    }
+)
+"""accept(2): the client has gone already, a firewall forbids it, or a signal came."""
 
 
 class Control(Protocol):
@@ -65,7 +78,8 @@ class Service(Protocol):
     """What is done with clients.  Their descriptors stay the server's, which closes them.
 
     It counts what it does in the server's ``counters``, notes activity with ``last[fd] = tick``,
-    and may call ``close``, ``reset``, ``linger``, ``watch`` and ``again`` of the server.
+    and may call ``close``, ``reset``, ``linger``, ``watch`` and ``keep`` of the server, and add to
+    its ``again``.
     """
 
     def welcome(self, fd: int) -> None:
@@ -75,7 +89,7 @@ class Service(Protocol):
         """There may be something to read, or room to write again, or the client has gone."""
 
     def idle(self, fd: int) -> None:
-        """Nothing has happened for the idle timeout: end it, in whatever way."""
+        """Nothing has happened for the idle timeout: end it, in whatever way, or ``keep`` it."""
 
     def forget(self, fd: int) -> None:
         """It is about to be closed."""
@@ -153,7 +167,7 @@ class Server:
             events = poll(self._timeout_s(), _EVENTS)
             begun_s = time.monotonic()
             answers = counters.answers
-            self._look_at_the_clock(begun_s)
+            passed = self._look_at_the_clock(begun_s)
             for fd, happened in events:
                 if fd in own:
                     own[fd](fd)
@@ -167,6 +181,8 @@ class Server:
                 self._published = False
             if answers := counters.answers - answers:
                 counters.turn_took(time.monotonic() - begun_s, answers)
+            if passed:
+                self._end_what_is_due()
         service.tick()
         self._publish()
 
@@ -178,21 +194,26 @@ class Server:
             return 1 / _TICKS_PER_S
         return None
 
-    def _look_at_the_clock(self, now_s: float) -> None:
+    def _look_at_the_clock(self, now_s: float) -> bool:
+        """Whether a tick has passed."""
         tick = _ticks(now_s)
         if tick == self.tick:
-            return
+            return False
         self.tick = tick
-        for fd in self._wheel.idle(tick):
-            self._idle(fd)
-        while self._lingering and (entry := next(iter(self._lingering.items())))[1] <= tick:
-            self.close(entry[0])
         self._service.tick()
         self._publish()
         self._published = True
+        return True
+
+    def _end_what_is_due(self) -> None:
+        """After the events: whoever has spoken in time is not idle, however late we hear of it."""
+        for fd in self._wheel.idle(self.tick):
+            self._idle(fd)
+        while self._lingering and (entry := next(iter(self._lingering.items())))[1] <= self.tick:
+            self.close(entry[0])
         if self.draining:
             self._go_on_draining()
-        elif not self._listening and tick >= self._listens_at_tick:
+        elif not self._listening and self.tick >= self._listens_at_tick:
             self._listen()
 
     # -- clients that come -----------------------------------------------------------------
@@ -216,6 +237,9 @@ class Server:
             except OSError as exc:
                 if exc.errno in _RETRIED:
                     continue
+                if exc.errno in _NO_MEMORY:
+                    self._pause(1)
+                    break
                 if exc.errno not in _NO_DESCRIPTOR:
                     raise
                 if not self._accept_with_the_spare():
@@ -237,13 +261,19 @@ class Server:
             self._pause(self._pace_ticks)
 
     def _accept_with_the_spare(self) -> bool:
-        """No descriptor is left: give up the spare one, so that a client who waits hears of it.
+        """No descriptor is left: give up the spare one, so that the client hears of it.
 
-        Whether there was one; accept(2) asks for a descriptor before it looks.
+        Whether there was anybody to turn away: accept(2) takes a descriptor before it looks.
         """
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
+        found = self._turn_one_away()
+        with suppress(OSError):
+            self._spare = _spare_descriptor()
+        return found
+
+    def _turn_one_away(self) -> bool:
         try:
             client, _ = self._listener.accept()
         except BlockingIOError:
@@ -251,23 +281,16 @@ class Server:
         except OSError:
             self._pause(1)  # the table of the whole system is full
             return False
-        else:
-            if not self.counters.no_descriptor:
-                self._complain("no descriptor is left, so clients are turned away: see `ulimit -n`")
-            self.counters.no_descriptor += 1
-            self._turn_away(client)
-            return True
-        finally:
-            with suppress(OSError):
-                self._spare = _spare_descriptor()
-
-    def _turn_away(self, client: socket.socket) -> None:
+        if not self.counters.no_descriptor:
+            self._complain("no descriptor is left, so clients are turned away: see `ulimit -n`")
+        self.counters.no_descriptor += 1
         with client:
             client.setblocking(False)
             self._service.turn_away(client.fileno())
             with suppress(OSError):
                 client.shutdown(socket.SHUT_WR)
                 client.recv(READ_BYTES)  # unread, it would reset the connection
+        return True
 
     # -- what a service asks for -----------------------------------------------------------
 
@@ -288,6 +311,7 @@ class Server:
         self.again.discard(fd)
         os.close(fd)
         self.counters.clients -= 1
+        self._published = False
 
     def reset(self, fd: int) -> None:
         """The end of a client that must not take what it has for all of an answer."""
@@ -310,6 +334,7 @@ class Server:
             self.close(fd)
             return
         self._service.forget(fd)
+        self.again.discard(fd)
         self._lingering[fd] = self.tick + _LINGER_TICKS
         self._own[fd] = self._drop
         self._drop(fd)
@@ -327,8 +352,8 @@ class Server:
 
     def _idle(self, fd: int) -> None:
         if fd not in self._lingering:
-            self.counters.timed_out += 1
             self._service.idle(fd)
+            self.counters.timed_out += self.last[fd] < 0  # else it was kept
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -349,7 +374,7 @@ class Server:
             self._accept(self._listener.fileno())
             if self.counters.accepted == before:
                 self._pause(0)
-        del self._own[self._listener.fileno()]
+        self._own[self._listener.fileno()] = _ignore  # there may be an event of it in this turn
         self._listener.close()
         self._quiet_until_tick = self.tick + _QUIET_TICKS
         self._service.drain()
@@ -375,6 +400,10 @@ _MOST_DROPPED: Final = 64
 
 def _ticks(now_s: float | None = None) -> int:
     return int((time.monotonic() if now_s is None else now_s) * _TICKS_PER_S)
+
+
+def _ignore(_fd: int) -> None:
+    pass
 
 
 def _spare_descriptor() -> int:

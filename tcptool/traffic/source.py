@@ -20,6 +20,7 @@ from tcptool.errors import TcptoolError, UsageError, from_oserror
 MOST_MADE_BYTES: Final = 256 << 20
 """Size of what is made up and sent again and again: several times what processors cache."""
 _BLOCK_BYTES: Final = 1 << 20
+_MAP_NORESERVE: Final = 0x4000  # include/uapi/asm-generic/mman-common.h
 _MADV_POPULATE_READ: Final = 22  # include/uapi/asm-generic/mman-common.h, Linux 5.14
 
 
@@ -64,26 +65,34 @@ class Source:
             position += len(block)
         return digest.hexdigest()
 
+    def check_size(self) -> None:
+        """Raise SourceShrank if the file is shorter now: mapped pages then end in zeros."""
+        if self.fd is not None and os.fstat(self.fd).st_size < self.size_bytes:
+            raise self.shrank()
+
     def close(self) -> None:
         """Unmap, and close the descriptor."""
-        self.pages.close()
+        # An error that is on its way may still hold a view of the pages: they go with it then.
+        with contextlib.suppress(BufferError):
+            self.pages.close()
         if self.fd is not None:
             os.close(self.fd)
 
 
 def open_source(file: str | None, *, memory: bool, size_bytes: int, seed: int) -> Source:
-    """A file by name, or at most ``size_bytes`` of made-up data.  Raises TcptoolError."""
+    """The first ``size_bytes`` of a file by name, or of made-up data.  Raises TcptoolError."""
     if file is not None:
-        return _of_file(file)
+        return _of_file(file, size_bytes)
     size_bytes = max(1, min(size_bytes, MOST_MADE_BYTES))
     if memory:
         pages = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for block in _blocks(size_bytes, seed):
             pages.write(block)
         return Source("memory", None, pages)
-    doing = f"making a temporary file of {size_bytes} bytes in {tempfile.gettempdir()}"
+    doing = f"making a temporary file of {size_bytes} bytes"
     hint = "TMPDIR names another folder, --memory needs none."
     try:
+        doing += f" in {tempfile.gettempdir()}"
         with tempfile.TemporaryFile() as made:
             for block in _blocks(size_bytes, seed):
                 made.write(block)
@@ -94,7 +103,7 @@ def open_source(file: str | None, *, memory: bool, size_bytes: int, seed: int) -
     return Source("a temporary file", fd, _mapped(fd, size_bytes))
 
 
-def _of_file(file: str) -> Source:
+def _of_file(file: str, size_bytes: int) -> Source:
     doing = f"opening {file!r}"
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -107,7 +116,7 @@ def _of_file(file: str) -> Source:
             raise UsageError(doing, f"it is {kind}", "--file names a file to be sent.")
         if not facts.st_size:
             raise UsageError(doing, "it is empty", "There is nothing to send.")
-        return Source(repr(file), fd, _mapped(fd, facts.st_size))
+        return Source(repr(file), fd, _mapped(fd, min(facts.st_size, size_bytes)))
     except BaseException:
         os.close(fd)
         raise
@@ -117,11 +126,11 @@ def _mapped(fd: int, size_bytes: int) -> mmap.mmap:
     # Private and writable only so that ctypes gives its address: nothing is ever written, so the
     # pages stay those of the page cache.
     try:
-        pages = mmap.mmap(fd, size_bytes, mmap.MAP_PRIVATE)
+        pages = mmap.mmap(fd, size_bytes, mmap.MAP_PRIVATE | _MAP_NORESERVE)
     except OSError as exc:
         raise from_oserror(f"mapping {size_bytes} bytes", exc) from exc
     with contextlib.suppress(OSError):  # an older kernel: pages come at the first touch
-        pages.madvise(_MADV_POPULATE_READ)
+        pages.madvise(_MADV_POPULATE_READ, 0, min(size_bytes, MOST_MADE_BYTES))
     return pages
 
 

@@ -14,10 +14,10 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tcptool.catalog.methods import method_of
-from tcptool.errors import TcptoolError, describe_errno
+from tcptool.errors import TcptoolError, describe_errno, from_oserror
 from tcptool.linux.kernel import Kernel
 from tcptool.model.probe import Cost, Reading, Settings, Slice, TransferPlan
 from tcptool.traffic import ends
@@ -29,6 +29,10 @@ from tcptool.traffic.transports import PREPARATIONS, TRANSPORTS
 
 if TYPE_CHECKING:
     from tcptool.model.change import Assignment
+
+
+_BROKEN: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOTCONN})
+"""The connection is gone; any other errno is about the call that was tried."""
 
 
 class Transfer:
@@ -81,10 +85,26 @@ class Transfer:
         )
 
     def prepare(self, method: str) -> None:
-        """Get ready.  Raises Unsupported where this kernel cannot do it, and TcptoolError."""
+        """Get ready, and try it with one byte, so that what cannot be done shows now.
+
+        Raises Unsupported where this kernel, and NotPermitted where a limit or a sandbox does
+        not let it, and TcptoolError.
+        """
         name = method_of(method).name
         if name in PREPARATIONS:
             PREPARATIONS[name](self.lines[method])
+        with self._explained(method):
+            self._send(method, 0, 1)
+        if self.far:
+            number, how = self._numbers[method], self._plan.receiver
+            self.far.tell(do="receive", line=number, how=how, size=1)
+            self.far.hear(self._plan.timeout_s)
+
+    def leave_out(self, method: str) -> None:
+        """Do without a method that could not be prepared."""
+        line = self.lines.pop(method)
+        with suppress(OSError):
+            line.sock.shutdown(socket.SHUT_WR)  # its receiver is to see the end, as the others
 
     def move(self, method: str, start: int, size: int, connection: int = 0) -> Reading:
         """Send the next ``size`` bytes, from ``start`` of the source on, and time them."""
@@ -95,7 +115,7 @@ class Transfer:
             self.far.tell(do="receive", line=number, how=how, size=size)
         before, cpu = (line.calls, line.short_calls, line.waits), _cpu_s()
         begun_s = time.monotonic()
-        with self._explained():
+        with self._explained(method):
             if self.far:
                 self._send(method, start, size)
             else:
@@ -127,7 +147,7 @@ class Transfer:
         """
         far = self._ours()
         far.tell(do="check", line=self._numbers[method], size=size)
-        with self._explained():
+        with self._explained(method):
             self._send(method, 0, size)
         return str(far.hear(self._plan.timeout_s)["digest"])
 
@@ -136,15 +156,16 @@ class Transfer:
 
         Raises TcptoolError: a byte too many is an error of tcptool.
         """
-        for line in self.lines.values():
-            with self._explained():
+        for method, line in self.lines.items():
+            with self._explained(method):
                 while line.zerocopy_completed < line.zerocopy_sends:
                     line.wait_for_completions()
                 line.sock.shutdown(socket.SHUT_WR)
         if self.far:
             self.far.tell(do="finish")
             if surplus := self.far.hear(self._plan.timeout_s)["surplus"]:
-                names = ", ".join(list(self.lines)[number] for number in surplus)
+                by_number = {number: name for name, number in self._numbers.items()}
+                names = ", ".join(by_number[number] for number in surplus)
                 raise TcptoolError("checking the byte counts", f"more arrived than sent: {names}")
 
     def settings(self, method: str) -> Settings:
@@ -184,8 +205,8 @@ class Transfer:
         return self.far
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say why a connection broke, as far as it can be known."""
+    def _explained(self, method: str) -> Iterator[None]:
+        """Say why a connection broke, or what a method lacks, as far as it can be known."""
         try:
             yield
         except OSError as exc:
@@ -193,9 +214,11 @@ class Transfer:
                 raise self._source.shrank() from exc
             if self.far:
                 self.far.explain()
-            where = f" to {self._plan.to}" if self._plan.to else ""
+            doing = f"sending with {method}" + (f" to {self._plan.to}" if self._plan.to else "")
+            if exc.errno not in _BROKEN:
+                raise from_oserror(doing, exc) from exc
             raise TcptoolError(
-                f"sending{where}",
+                doing,
                 describe_errno(exc.errno or errno.EIO),
                 "The other end closed the connection before it had everything.",
             ) from exc

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from tcptool.errors import NotPermitted, describe_errno
 from tcptool.sansio.send_cursor import IOV_MAX, SendCursor
 from tcptool.sansio.splice_ledger import SourceEnded, SpliceLedger
 from tcptool.traffic.line import MSG_ZEROCOPY, Line
@@ -187,8 +188,14 @@ def _send_all(line: Line, rest: memoryview, flags: int = 0) -> None:
             line.wait()
             continue
         except OSError as exc:
-            if exc.errno != errno.ENOBUFS or line.zerocopy_completed == line.zerocopy_sends:
+            if exc.errno != errno.ENOBUFS:
                 raise
+            if line.zerocopy_completed == line.zerocopy_sends:
+                raise NotPermitted(
+                    f"sending {len(offered)} bytes with MSG_ZEROCOPY",
+                    describe_errno(errno.ENOBUFS),
+                    "The pages are locked meanwhile: see `ulimit -l` and net.core.optmem_max.",
+                ) from exc
             line.wait_for_completions()  # no room for more of them: net.core.optmem_max
             continue
         line.zerocopy_sends += bool(flags)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import traceback
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tcptool.catalog import misbehaviours
+from tcptool.errors import TcptoolError
 from tcptool.model.serve import HTTP, SINK, ServePlan, ServeStats
 from tcptool.traffic.access_log import AccessLog
 from tcptool.traffic.counters import Board
@@ -66,7 +68,17 @@ def run_worker(setup: WorkerSetup, number: int, listener: socket.socket, channel
         idle_timeout_s=plan.idle_timeout_s,
         accepts_per_s=_SLOW_ACCEPTS_PER_S if plan.misbehave == misbehaviours.SLOW_ACCEPT else None,
     )
-    server.run(_service(setup, server, publish))
+    try:
+        server.run(_service(setup, server, publish))
+    except (OSError, TcptoolError):
+        raise  # the channel tells
+    except Exception as exc:
+        at = traceback.extract_tb(exc.__traceback__)[-1]
+        _complain(
+            f"internal error in worker {os.getpid()}: {type(exc).__name__}: {exc} "
+            f"({at.filename}:{at.lineno}); this is a bug in tcptool, please report it"
+        )
+        raise
 
 
 def _service(setup: WorkerSetup, server: Server, publish: Callable[[], None]) -> Service:

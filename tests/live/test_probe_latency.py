@@ -226,7 +226,7 @@ def test_a_far_end_that_is_killed(words: list[str]) -> None:
         os.kill(children_of(run.pid)[0], signal.SIGKILL)
         out, err = run.communicate(timeout=30)
     assert (run.returncode, out) == (6, b"")
-    assert b"measuring with a responder in process" in err
+    assert b"measuring with the responder in process" in err
     assert b"it was killed by SIGKILL" in err
 
 

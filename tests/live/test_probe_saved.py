@@ -120,6 +120,7 @@ def test_an_unfinished_result_is_told(saved: dict[str, Path], tmp_path: Path) ->
         ("", 6, "not JSON"),
         ("[]", 2, "its schema is None"),
         ("{", 6, "not JSON"),
+        ('{"schema": "tcptool.probe-send/1", "data": NaN}', 6, "NaN is no number"),
         ("[" * 100_000, 6, "not JSON"),
         ('{"schema": "tcptool.list/1"}', 2, "'tcptool.list/1'"),
         ('{"schema": "tcptool.probe-compare/2"}', 6, "version 2"),
@@ -160,3 +161,107 @@ def test_a_threshold_is_a_share(text: str, saved: dict[str, Path]) -> None:
 def test_a_result_is_not_saved_where_it_cannot_be(netns: NetNs, tmp_path: Path) -> None:
     for kind in ("latency", "connect"):
         tcptool(*RUNS[kind], "-o", tmp_path / "no" / "file").failed(3, "Nothing was measured")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("compare", {"results": []}, "one at least"),
+        ("compare", {"fastest": ["carrier-pigeon"]}, "carrier-pigeon"),
+        ("latency", {"arms": []}, "one at least"),
+        ("connect", {"ended_by": "magic"}, "magic"),
+        ("pool", {"arms": []}, "one at least"),
+    ],
+)
+def test_values_that_no_measurement_gives(
+    kind: str, data: dict[str, Any], said: str, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    bad = changed(saved[kind], tmp_path / "bad.json", **data)
+    tcptool("probe", "show", bad).failed(6, said)
+    tcptool("probe", "diff", bad, bad).failed(6, said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "word"),
+    [
+        ("send", ("results", 0, "method"), "carrier-pigeon"),
+        ("send", ("plan", "path"), "tin cans"),
+        ("send", ("plan", "receiver"), "nobody"),
+        ("connect", ("plan", "closer"), "nobody"),
+        ("latency", ("arms", 0, "base"), "nobody"),
+        ("latency", ("arms", 0, "requests"), 0),
+        ("send", ("results", 0, "slices", 0, "payload_bytes"), 0),
+        ("send", ("results", 0, "slices"), []),
+    ],
+)
+def test_a_word_that_means_nothing_here(
+    kind: str, path: tuple[Any, ...], word: object, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    document = json.loads(saved[kind].read_text())
+    place = document["data"]
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = word
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(document))
+    tcptool("probe", "show", bad).failed(6, "data.")
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_no_text_of_a_file_can_do_anything_to_a_terminal(
+    kind: str, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    """Every string that is free is replaced; where that is no result any more, it is an error."""
+    original = json.loads(saved[kind].read_text())
+    hostile = "\x1b]0;pwned\x07\u202e"
+    bad = tmp_path / "bad.json"
+    for change in strings(original):
+        document = json.loads(saved[kind].read_text())
+        change(document, hostile)
+        bad.write_text(json.dumps(document))
+        for words in (("show", bad), ("diff", bad, saved[kind])):
+            run = tcptool("probe", *words)
+            assert run.status in (0, 2, 6), run
+            for text in (run.out, run.err):
+                assert "\x1b" not in text
+                assert "\u202e" not in text
+
+
+def strings(document: Any, path: tuple[Any, ...] = ()) -> list[Any]:
+    """A function for each place of a string, at most two of each list, that puts another there."""
+    if isinstance(document, str):
+
+        def change(whole: Any, text: str) -> None:
+            for step in path[:-1]:
+                whole = whole[step]
+            whole[path[-1]] = text
+
+        return [change]
+    items: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        items = list(document.items())
+    elif isinstance(document, list):
+        items = list(enumerate(document))[:1]
+    return [found for key, value in items for found in strings(value, (*path, key))]
+
+
+def test_standard_input_holds_one_result(saved: dict[str, Path]) -> None:
+    tcptool("probe", "diff", "-", "-").failed(6, "not JSON")
+
+
+def test_few_readings_judge_nothing_and_that_is_no_success(tmp_path: Path) -> None:
+    few = tmp_path / "few.json"
+    words = ("probe", "send", "--size", "64K", "--slice", "16K", "--connections", 2, "-o", few)
+    assert tcptool(*words).status == 0
+    run = tcptool("probe", "diff", few, few, "--fail-above", "5%")
+    assert run.status == 6
+    assert "nothing could be judged" in run.err
+
+
+def test_a_result_is_saved_though_nobody_reads_the_output(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    command = [sys.executable, "-m", "tcptool", *RUNS["send"], "-o", str(file), "-q"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 6
+    assert json.loads(file.read_text())["data"]["complete"] is True

@@ -349,3 +349,51 @@ def test_other_connections_are_left_alone(netns: NetNs) -> None:
         before = one("client.getsockopt(6, 11, 280)")
         probe("send", *QUICK, netns=netns)
         assert one("client.getsockopt(6, 11, 280)")[:8] == before[:8]
+
+
+WITHOUT_ZEROCOPY = """
+import sys
+from tcptool.errors import Unsupported
+from tcptool.traffic import transports
+def lacks(line): raise Unsupported("setting SO_ZEROCOPY", "Protocol not available (ENOPROTOOPT)")
+transports.PREPARATIONS["zerocopy"] = lacks
+from tcptool.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_compare_leaves_out_a_method_that_the_kernel_lacks(netns: NetNs) -> None:
+    words = ("probe", "compare", "--methods", "send,zerocopy,sendfile", *QUICK, "--json", "-q")
+    run = tcptool(*words, netns=netns, python=("-c", WITHOUT_ZEROCOPY))
+    assert [one["method"] for one in run.data["results"] if one["method"] == "zerocopy"] == []
+    assert len(run.data["results"]) == 2
+    assert [one["what"] for one in run.json["missing"]] == ["zerocopy"]
+    alone = tcptool("probe", "zerocopy", *QUICK, netns=netns, python=("-c", WITHOUT_ZEROCOPY))
+    alone.failed(5, "SO_ZEROCOPY")
+
+
+RESETTING = """
+import socket, struct, sys, threading
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+def reset(sock):
+    sock.recv(100_000)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+def run():
+    while True:
+        threading.Thread(target=reset, args=(server.accept()[0],), daemon=True).start()
+threading.Thread(target=run, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [(method.name,) for method in METHODS] + [("send", "--memory"), ("writev", "--memory")]
+)
+def test_a_connection_that_is_reset_is_told_whatever_was_sent(
+    words: tuple[str, ...], netns: NetNs
+) -> None:
+    with spawn(RESETTING, netns=netns) as peer:
+        run = tcptool("probe", *words, "--to", f"127.0.0.1:{peer.ready}", "-q", netns=netns)
+        run.failed(6, f"sending with {words[0]} to 127.0.0.1:{peer.ready}", "The other end closed")

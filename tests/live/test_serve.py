@@ -194,7 +194,7 @@ def site(tmp_path: Path) -> Path:
         ("/empty", 200),
         ("/", 200),
         ("/none", 404),
-        ("/inner", 404),
+        ("/inner", 301),
         ("/link", 404),
         ("/out/secret", 404),
         ("/../secret", 404),

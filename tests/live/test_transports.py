@@ -275,7 +275,7 @@ def test_bytes_to_another_program_are_timed_to_their_acknowledgement() -> None:
                 assert ends.unacknowledged_bytes(transfer.lines[method].sock) == 0
                 assert reading.far is None
             transfer.finish()
-    assert received == [1_000_001] * len(ALL)
+    assert received == [1_000_001 + 1] * len(ALL), "and a byte to try it"
 
 
 def test_another_program_that_does_not_read_is_not_waited_for_forever() -> None:
@@ -350,3 +350,35 @@ def test_what_cannot_be_sent(tmp_path: Path) -> None:
             source_of(replace(PLAN, file=str(path), source="file")),
         ):
             pass
+
+
+def test_a_source_closes_though_an_error_still_holds_its_pages() -> None:
+    """As the traceback of a send that failed does."""
+    source = open_source(None, memory=False, size_bytes=1 << 16, seed=1)
+    view = memoryview(source.pages)[10:]
+    source.close()
+    assert source.fd is not None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(source.fd)
+    view.release()
+
+
+def test_a_file_that_lost_its_last_bytes_is_noticed_in_the_end(tmp_path: Path) -> None:
+    """Within a page nothing else tells: the kernel sends zeros."""
+    file = tmp_path / "data"
+    file.write_bytes(b"x" * 10_000)
+    source = open_source(str(file), memory=False, size_bytes=1 << 20, seed=1)
+    source.check_size()
+    os.truncate(file, 9_990)
+    with pytest.raises(SourceShrank):
+        source.check_size()
+    source.close()
+
+
+def test_of_a_large_file_no_more_is_mapped_than_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "sparse"
+    file.touch()
+    os.truncate(file, 1 << 42)
+    source = open_source(str(file), memory=False, size_bytes=1 << 20, seed=1)
+    assert source.size_bytes == len(source.pages) == 1 << 20
+    source.close()

@@ -62,9 +62,7 @@ def latency(
         host=host_facts(kernel),
         missing=[],
         warnings=[
-            *common_warnings(
-                facts, exchange.settings, loopback=plan.to is None and plan.path != "unix"
-            ),
+            *common_warnings(facts, exchange.settings, loopback=exchange.settings.device == "lo"),
             *analysis.warnings_of(arms, plan, len(processors)),
         ],
     )

@@ -8,6 +8,7 @@ around each slice only, so progress and judging cost the measurement nothing.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from tcptool.actions.probe.surroundings import Placement, common_warnings, machi
 from tcptool.analysis import transfer as analysis
 from tcptool.catalog.methods import method_of
 from tcptool.catalog.tcp_info import TcpInfo
-from tcptool.errors import TcptoolError, Unsupported, UsageError
+from tcptool.errors import NotPermitted, TcptoolError, Unsupported, UsageError
 from tcptool.linux import machine
 from tcptool.linux.kernel import Kernel
 from tcptool.model.probe import (
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Progress = Callable[[float, str], None]
 """Told the share that is done, and a few words, between slices."""
 
+_MOST_SLICES: Final = 1_000_000
+"""Half a gigabyte of readings."""
 _MADE_BYTES: Final = 100 << 20
 """Made-up data for a run that lasts a given time: the guide's file."""
 
@@ -57,7 +60,7 @@ def transfer(
         source = open_source(
             plan.file,
             memory=plan.source == "memory",
-            size_bytes=plan.size_bytes or _MADE_BYTES,
+            size_bytes=plan.size_bytes or (sys.maxsize if plan.file else _MADE_BYTES),
             seed=plan.seed,
         )
         try:
@@ -99,7 +102,7 @@ def transfer(
         cheapest=by_cpu[0] if by_cpu else (),
         missing=missing,
         warnings=[
-            *common_warnings(facts, settings, loopback=plan.to is None and plan.path != "unix"),
+            *common_warnings(facts, settings, loopback=settings.device == "lo"),
             *analysis.warnings_of(results),
         ],
     )
@@ -112,6 +115,12 @@ def _possible(plan: TransferPlan) -> tuple[TransferPlan, list[Missing]]:
             "choosing --receiver discard",
             "a Unix socket copies all the same (MSG_TRUNC does nothing there)",
             "Use recv or splice.",
+        )
+    if plan.size_bytes and plan.size_bytes // plan.slice_bytes > _MOST_SLICES:
+        raise UsageError(
+            "planning the slices",
+            f"--size makes more than {_MOST_SLICES} of them, and each is kept",
+            "A larger --slice, or less.",
         )
     if plan.verify and plan.to:
         raise UsageError("reading --verify", f"nothing tells what arrived at {plan.to}")
@@ -196,6 +205,7 @@ class _Run:
                     self.tallies[reading.method].readings.append(reading)
                 self._sent_bytes += size
             moving.finish()
+            self._source.check_size()
         finally:
             for method, line in moving.lines.items():
                 if tally := self.tallies.get(method):
@@ -208,10 +218,10 @@ class _Run:
         for method in list(moving.lines):
             try:
                 moving.prepare(method)
-            except Unsupported as exc:
+            except (Unsupported, NotPermitted) as exc:
                 if len(moving.lines) == 1:
                     raise
-                del moving.lines[method]
+                moving.leave_out(method)
                 self.missing.append(Missing(method, str(exc), "a kernel that can"))
 
     def _verify(self, moving: Transfer) -> None:

@@ -114,17 +114,6 @@ def read_size(option: str, text: str, *, least: int, most: int = 1 << 50) -> int
     return size
 
 
-def save(output: str | None, name: str, report: Report) -> None:
-    """Write the document that --json writes to the file of -o."""
-    if output is None:
-        return
-    from tcptool.linux.results import write_whole
-    from tcptool.views.json.document import document, dumps
-
-    data = document(name, report.host, report, report.missing, report.warnings)
-    write_whole(output, dumps(data) + "\n")
-
-
 class Report(Protocol):
     """What every result of `probe` has."""
 

@@ -21,9 +21,8 @@ from tcptool.cli.probe.common import (
     read_path,
     read_processors,
     read_settings,
-    save,
 )
-from tcptool.cli.probe.showing import show
+from tcptool.cli.probe.showing import show_and_save
 from tcptool.cli.session import Session
 from tcptool.errors import ExitCode, UsageError
 
@@ -163,8 +162,7 @@ def connect_command(
         check_writable(output)
     with session.progress() as progress:
         report = connect(session.open_kernel(netns), plan, assignments, progress)
-    show(session, _NAME, report)
-    save(output, _NAME, report)
+    show_and_save(session, _NAME, report, output)
     raise typer.Exit(_status(report))
 
 

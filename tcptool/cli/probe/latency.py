@@ -25,9 +25,8 @@ from tcptool.cli.probe.common import (
     read_processors,
     read_settings,
     read_size,
-    save,
 )
-from tcptool.cli.probe.showing import show
+from tcptool.cli.probe.showing import show_and_save
 from tcptool.cli.session import Session
 from tcptool.errors import ExitCode, UsageError
 from tcptool.sansio.suggest import did_you_mean
@@ -145,8 +144,7 @@ def latency_command(
 
     with session.progress() as progress:
         report = latency(session.open_kernel(netns), plan, assignments, progress)
-    show(session, "probe-latency", report)
-    save(output, "probe-latency", report)
+    show_and_save(session, "probe-latency", report, output)
     if not report.complete:
         raise typer.Exit(ExitCode.INTERRUPTED)
 

@@ -19,9 +19,8 @@ from tcptool.cli.probe.common import (
     read_processors,
     read_settings,
     read_size,
-    save,
 )
-from tcptool.cli.probe.showing import show
+from tcptool.cli.probe.showing import show_and_save
 from tcptool.cli.session import Session
 from tcptool.errors import ExitCode, UsageError
 from tcptool.sansio.suggest import did_you_mean
@@ -178,8 +177,7 @@ def pool_command(
         check_writable(output)
     with session.progress() as progress:
         report = pool(session.open_kernel(netns), plan, assignments, progress)
-    show(session, _NAME, report)
-    save(output, _NAME, report)
+    show_and_save(session, _NAME, report, output)
     if not report.complete:
         raise typer.Exit(ExitCode.INTERRUPTED)
 

@@ -54,7 +54,8 @@ def diff_command(
         typer.Option(
             "--fail-above",
             metavar="PERCENT",
-            help="Exit 1 if a figure got worse by this or more, and that is no chance.",
+            help="Exit 1 if a figure got worse by this or more, and that is no chance; 6 if "
+            "nothing could be judged.",
             show_default=False,
         ),
     ] = None,
@@ -74,8 +75,12 @@ def diff_command(
     threshold = _percent(fail_above)
     report = diff(session.open_kernel(None), load(before), load(after), threshold)
     show(session, "probe-diff", report)
-    if fail_above is not None and any(change.worse for change in report.changes):
+    if fail_above is None:
+        return
+    if any(change.worse for change in report.changes):
         raise typer.Exit(ExitCode.ANSWER_IS_NO)
+    if any(one.id == "nothing-judged" for one in report.warnings):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 _USUAL_PERCENT = 5.0

@@ -35,3 +35,21 @@ def show(session: Session, name: str, report: Report) -> None:
         write: Any = getattr(import_module(f"tcptool.views.{module}"), function)
         write(report, sys.stdout, look)
     session.remark(report.missing, report.warnings)
+
+
+def show_and_save(session: Session, name: str, report: Report, output: str | None) -> None:
+    """Write the report, and first to the file of -o: what reads stdout may have gone."""
+    try:
+        if output is not None:
+            _save(output, name, report)
+    finally:
+        show(session, name, report)
+
+
+def _save(output: str, name: str, report: Report) -> None:
+    """Write the document that --json writes."""
+    from tcptool.linux.results import write_whole
+    from tcptool.views.json.document import document, dumps
+
+    data = document(name, report.host, report, report.missing, report.warnings)
+    write_whole(output, dumps(data) + "\n")

@@ -24,9 +24,8 @@ from tcptool.cli.probe.common import (
     read_processors,
     read_settings,
     read_size,
-    save,
 )
-from tcptool.cli.probe.showing import show
+from tcptool.cli.probe.showing import show_and_save
 from tcptool.cli.session import Session
 from tcptool.errors import ExitCode, UsageError
 
@@ -261,8 +260,7 @@ def run(
 
     with session.progress() as progress:
         report = transfer(session.open_kernel(netns), plan, assignments, progress)
-    show(session, name, report)
-    save(output, name, report)
+    show_and_save(session, name, report, output)
     if not report.complete:
         raise typer.Exit(ExitCode.INTERRUPTED)
 

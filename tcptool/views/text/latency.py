@@ -25,9 +25,12 @@ from tcptool.views.text.options import aligned
 def write(report: LatencyReport, out: IO[str], look: Look) -> None:
     """Write a heading and a line for each arm; the columns are named as the fields of JSON."""
     rows = [
-        [report.loop, *(_word(value(arm)) for value in _COLUMNS.values())] for arm in report.arms
+        [clean_word(report.loop), *(_word(value(arm)) for value in _COLUMNS.values())]
+        for arm in report.arms
     ]
     out.writelines(f"{line}\n" for line in aligned([["loop", *_COLUMNS], *rows]))
+    if not report.complete:
+        out.write("# incomplete: ended before its time\n")
 
 
 def _word(value: float | str | None) -> str:
@@ -118,7 +121,7 @@ def _conditions(report: LatencyReport) -> str:
     blocks = f"{len(report.arms[0].blocks)} blocks of at most"
     parts = [_sizes(plan), _loop(plan), f"{blocks} {human(plan.requests, Unit.COUNT)} requests"]
     if plan.patterns != ("one-write",):
-        parts.append(" / ".join(plan.patterns))
+        parts.append(clean(" / ".join(plan.patterns)))
     values = [settings.congestion_control, settings.device and f"device {settings.device}"]
     values += [f"{one.name}={value_words(one.effective)}" for one in settings.options]
     parts += [clean(value) for value in values if value]
@@ -201,7 +204,7 @@ def _lines(arms: Sequence[LatencyArm], columns: dict[str, list[str]]) -> list[st
     return [
         "  ".join([f"{name:<{first}}", *(f"{c:>{w}}" for c, w in zip(row, widths, strict=True))])
         for name, row in zip(
-            ["", *(arm.name for arm in arms)], [tuple(columns), *rows], strict=True
+            ["", *(clean(arm.name) for arm in arms)], [tuple(columns), *rows], strict=True
         )
     ]
 
@@ -214,7 +217,8 @@ def _comparisons(arms: Sequence[LatencyArm]) -> Iterator[str]:
     first = max(len(arm.name) for arm in arms)
     for arm in arms:
         if arm.outcome:
-            yield f"{arm.name:<{first}}  {_outcome(arm.outcome, arm.base or '')}"
+            outcome = _outcome(arm.outcome, clean(arm.base or ""))
+            yield f"{clean(arm.name):<{first}}  {outcome}"
 
 
 def _outcome(outcome: Comparison, base: str) -> str:

@@ -31,14 +31,18 @@ def write(report: PoolReport, out: IO[str], look: Look) -> None:
     rows = [[*_row(arm)] for arm in report.arms]
     out.writelines(f"{line}\n" for line in aligned([heading, *rows]))
     plan = report.plan
-    words = [f"target={clean_word(plan.target or '-')}", f"path={plan.path}", f"loop={report.loop}"]
+    words = [
+        f"target={clean_word(plan.target or '-')}",
+        f"path={clean_word(plan.path)}",
+        f"loop={clean_word(report.loop)}",
+    ]
     words += [f"concurrency={plan.concurrency}", f"rest_s={plan.rest_s:g}"]
     words += [f"tw_before={_word(report.tw_before)}", f"tw_after={_word(report.tw_after)}"]
     out.write(f"# {' '.join(words)}\n")
 
 
 def _row(arm: PoolArm) -> Iterator[str]:
-    yield arm.name
+    yield clean_word(arm.name)
     for name in _PLAIN:
         yield _word(getattr(arm, name))
     yield str(sum(one.count for one in arm.failed))
@@ -88,14 +92,14 @@ def _page(report: PoolReport, look: Look) -> Iterator[str]:
         yield ""
         rows = [("", "found dead", "handed out dead", "requests lost")]
         rows += [
-            (arm.name, _count(arm.invalid_found), _count(arm.stale_handed_out), _lost(arm))
+            (clean(arm.name), _count(arm.invalid_found), _count(arm.stale_handed_out), _lost(arm))
             for arm in report.arms
         ]
         yield from (f"  {line}" for line in _columns(rows))
     if report.lessons:
         yield ""
     for text in report.lessons:
-        yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ")
+        yield from textwrap.wrap(clean(text), width, initial_indent="  ", subsequent_indent="  ")
     yield ""
     for arm in report.arms:
         if len(arm.timeline) > 1:
@@ -130,7 +134,7 @@ def _cells(arm: PoolArm) -> tuple[str, ...]:
     times = arm.reused or arm.fresh
     share = ABSENT if arm.reuse_percent is None else human(arm.reuse_percent, Unit.PERCENT)
     return (
-        arm.name,
+        clean(arm.name),
         _rate(arm.rate_per_s),
         interval,
         _us(arm.fresh.p50_us if arm.fresh else None),
@@ -143,7 +147,9 @@ def _cells(arm: PoolArm) -> tuple[str, ...]:
 
 def _lost(arm: PoolArm) -> str:
     total = sum(one.count for one in arm.failed)
-    return ", ".join(f"{_count(one.count)} {one.kind}" for one in arm.failed) if total else "0"
+    return (
+        ", ".join(f"{_count(one.count)} {clean(one.kind)}" for one in arm.failed) if total else "0"
+    )
 
 
 def _timeline(arm: PoolArm, look: Look) -> str:
@@ -151,7 +157,7 @@ def _timeline(arm: PoolArm, look: Look) -> str:
     lent = _graph([one.in_use for one in arm.timeline], look)
     idle = _graph([one.idle for one in arm.timeline], look)
     most = max(one.in_use + one.idle for one in arm.timeline)
-    return f"{arm.name:<9}  lent {lent}  idle {idle}  (most {most})"
+    return f"{clean(arm.name):<9}  lent {lent}  idle {idle}  (most {most})"
 
 
 def _graph(values: Sequence[int], look: Look) -> str:

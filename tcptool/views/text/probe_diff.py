@@ -100,6 +100,8 @@ def _conclusion(report: ProbeDiff) -> str:
     worse = [f"{clean(one.of)} {one.metric}" for one in report.changes if one.worse]
     if worse:
         return f"Worse by {report.threshold_percent:g} % or more: {', '.join(worse)}."
+    if all(one.outcome.verdict == TOO_FEW for one in report.changes):
+        return "Nothing could be judged."
     return f"Nothing got worse by {report.threshold_percent:g} % or more."
 
 

@@ -287,3 +287,21 @@ def test_a_link_tells_the_end_from_nothing_there() -> None:
         theirs.close()
         with pytest.raises((EOFError, ConnectionResetError)):
             link.receive(1)
+
+
+def test_a_stall_at_the_end_of_a_block_hides_nothing(clock: Clock) -> None:
+    """The loop itself is held up, from just before the end until well after it."""
+    wire, requester = pair(clock, arm())
+    held_up = [0]
+
+    def hold_up(timeout_s: float, *, to_send: bool = False) -> tuple[bool, bool]:
+        if not held_up[0] and clock.now_ns >= 15 * MS:
+            held_up[0] = 1
+            clock.now_ns += 10 * MS
+        return Wire.wait(wire, timeout_s, to_send=to_send)
+
+    wire.wait = hold_up  # type: ignore[method-assign]
+    late = requester.open_loop(1000, 0.020, 1000)
+    assert len(requester.times_ns) == 20
+    assert late >= 3
+    assert max(requester.times_ns) > 5 * MS
