@@ -378,7 +378,7 @@ _tcptool() {
             esac
             ;;
         'probe pool')
-            options='--requests --duration --concurrency --size --blocks --check --fresh --idle --rate --server-closes-after --limit -6 --ipv6 --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
+            options='--requests --duration --concurrency --size --blocks --check --fresh --idle --rate --server-closes-after --limit --when-full -6 --ipv6 --set --profile --cpu --timeout --seed -o --output --netns --json --color -q --quiet --debug -h --help'
             case $previous in
                 --requests)
                     ;;
@@ -399,6 +399,8 @@ _tcptool() {
                 --server-closes-after)
                     ;;
                 --limit)
+                    ;;
+                --when-full)
                     ;;
                 --set)
                     ;;

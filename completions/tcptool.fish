@@ -238,6 +238,7 @@ complete -c tcptool -n '__tcptool_in "probe pool"' -l idle -x -d 'In the middle 
 complete -c tcptool -n '__tcptool_in "probe pool"' -l rate -x -d 'N requests a second by a schedule open loop, not as fast as answers come'
 complete -c tcptool -n '__tcptool_in "probe pool"' -l server-closes-after -x -d 'Let our own server close connections that rest for so long'
 complete -c tcptool -n '__tcptool_in "probe pool"' -l limit -x -d 'Connections that the pool may have'
+complete -c tcptool -n '__tcptool_in "probe pool"' -l when-full -x -d 'When all connections are in use, wait for one, or refuse the request'
 complete -c tcptool -n '__tcptool_in "probe pool"' -s 6 -l ipv6 -d 'Over IPv6'
 complete -c tcptool -n '__tcptool_in "probe pool"' -l set -x -d 'Set a socket option on both ends first, as for apply, may be repeated. Without it nothing is set'
 complete -c tcptool -n '__tcptool_in "probe pool"' -l profile -x -a '(__tcptool_ask profiles)' -d 'Set the options of a profile first'

@@ -11,6 +11,10 @@ from tcptool.model.connect import Percentiles, PortUse
 from tcptool.model.probe import Machine, Settings
 from tcptool.model.report import Host, Missing, Warning
 
+WAIT: Final = "wait"
+REFUSE: Final = "refuse"
+"""What a request does when all connections are in use."""
+
 FRESH: Final = "fresh"
 """The arm that opens a connection for each request."""
 
@@ -23,7 +27,8 @@ class PoolPlan:
     ``size_bytes`` and closes connections that rest for ``server_closes_after_s``.  ``arms`` are
     health checks and ``fresh``.  ``rest_s`` is a pause in the middle of each block, in which all
     connections are idle.  ``requests_per_s`` is a schedule, None for a closed loop.  ``limit``
-    is how many connections the pool may have.
+    is how many connections the pool may have, and ``when_full`` what a request does when all of
+    them are in use: ``wait`` for one, or be refused at once (``refuse``).
     """
 
     target: str | None
@@ -38,6 +43,7 @@ class PoolPlan:
     requests_per_s: int | None
     server_closes_after_s: float | None
     limit: int
+    when_full: str
     timeout_s: float
     seed: int
     processors: tuple[int, ...] | None

@@ -56,6 +56,9 @@ class Steps(NamedTuple):
     grants: tuple[Grant, ...] = ()
 
 
+_NOTHING = Steps()
+
+
 class PoolCounts(NamedTuple):
     """What there is, and what happened so far."""
 
@@ -204,6 +207,8 @@ class PoolPolicy:
 
     def _serve_waiting(self, now_s: float) -> Steps:
         """One place became free: the first who can be served gets it."""
+        if not self._waiting:
+            return _NOTHING
         close: list[int] = []
         for ticket, host in list(self._waiting.items()):
             grant = self._serve(ticket, host, now_s, close)

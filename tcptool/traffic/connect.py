@@ -146,7 +146,7 @@ class Connector:
             ended_by = exc.by
         cpu_s, elapsed_s = time.process_time() - cpu_s, time.perf_counter() - begun_s
         self._abandon()
-        far_now_s = self._far_cpu_s() if ended_by == DONE else None  # it may have fallen silent
+        far_now_s = None if ended_by == INTERRUPTED else self._far_cpu_s()  # it may be silent
         return ConnectReading(
             made=tally.made,
             elapsed_s=elapsed_s,

@@ -66,14 +66,23 @@ class Stale(TcptoolError):
     code = "stale_connection"
 
 
-def get(pool: Pool, url: Url, request: bytes, timeout_s: float, *, fresh: bool = False) -> Answer:
+def get(
+    pool: Pool,
+    url: Url,
+    request: bytes,
+    timeout_s: float,
+    *,
+    fresh: bool = False,
+    may_wait: bool = True,
+) -> Answer:
     """Ask, and read the whole response.  ``request`` is that of the URL.
 
-    A ``fresh`` connection is not given back to others.  Raises Stale, PoolFull, PoolClosed and
-    other TcptoolErrors; whatever goes wrong, the connection is closed.
+    A ``fresh`` connection is not given back to others; ``may_wait`` is for one of the pool.
+    Raises Stale, PoolFull, PoolClosed and other TcptoolErrors; whatever goes wrong, the connection
+    is closed.
     """
     end_s = time.monotonic() + timeout_s
-    connection = pool.take(url.host, url.port, timeout_s=timeout_s)
+    connection = pool.take(url.host, url.port, timeout_s=timeout_s, may_wait=may_wait)
     usable, connection.usable = connection.usable, False  # until the response is whole
     try:
         _let_calls_take(connection, timeout_s)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from tcptool.decode.options import encode_option
 from tcptool.errors import NotFound, TcptoolError
 from tcptool.linux.kernel import Kernel
-from tcptool.model.pool_probe import FRESH, PoolMoment, PoolPlan, PoolReading
+from tcptool.model.pool_probe import FRESH, WAIT, PoolMoment, PoolPlan, PoolReading
 from tcptool.model.probe import Settings
 from tcptool.model.serve import HTTP, ServePlan
 from tcptool.sansio.pool_policy import PoolLimits
@@ -170,7 +170,12 @@ class _Block:
     def _ask_once(self, due_s: float, late: bool) -> bool:
         try:
             answer = get(
-                self._pool, self._url, self._request, self._plan.timeout_s, fresh=self._fresh
+                self._pool,
+                self._url,
+                self._request,
+                self._plan.timeout_s,
+                fresh=self._fresh,
+                may_wait=self._plan.when_full == WAIT,
             )
         except TcptoolError as exc:
             with self._lock:

@@ -170,5 +170,5 @@ def test_probe_is_a_group() -> None:
     words = list(app.COMMANDS["probe"].subcommands())
     assert words == [
         *("send", "writev", "sendfile", "splice", "mmap", "zerocopy", "vmsplice"),
-        *("compare", "latency", "connect", "show", "diff"),
+        *("compare", "latency", "connect", "pool", "show", "diff"),
     ]  # fmt: skip

@@ -69,6 +69,13 @@ def test_threads_share_the_pool(netns: NetNs) -> None:
     assert arms["peek"]["waits"] > 0
 
 
+def test_who_finds_all_in_use_may_be_refused(netns: NetNs) -> None:
+    words = ("--concurrency", 8, "--limit", 1, "--when-full", "refuse", "--size", "1M")
+    arms = probe("--requests", 240, *words, netns=netns)
+    assert {one["kind"] for one in arms["peek"]["failed"]} == {"no connection free"}
+    assert arms["peek"]["waits"] == 0
+
+
 def test_a_schedule(netns: NetNs) -> None:
     data = tcptool("probe", "pool", *FEW, "--rate", 2000, "--json", "-q", netns=netns).data
     assert data["loop"] == "open"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated, Final
 
 import typer
@@ -34,6 +35,13 @@ _MOST_BLOCKS: Final = 1000
 _MOST_THREADS: Final = 1000
 _MOST_PER_S: Final = 1_000_000
 _NAME: Final = "probe-pool"
+
+
+class WhenFull(enum.StrEnum):
+    """What a request does when all connections are in use."""
+
+    WAIT = "wait"
+    REFUSE = "refuse"
 
 
 def pool_command(
@@ -123,6 +131,14 @@ def pool_command(
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="Connections that the pool may have.")
     ] = 1000,
+    when_full: Annotated[
+        WhenFull,
+        typer.Option(
+            "--when-full",
+            metavar="WHAT",
+            help="When all connections are in use, `wait` for one, or `refuse` the request.",
+        ),
+    ] = WhenFull.WAIT,
     ipv6: Ipv6 = False,
     settings: SetOptions = None,
     profile: Profile = None,
@@ -166,6 +182,7 @@ def pool_command(
         requests_per_s=rate,
         server_closes_after_s=read_duration("--server-closes-after", server_closes_after),
         limit=limit,
+        when_full=str(when_full),
         timeout_s=read_duration("--timeout", timeout) or 0.0,
         seed=_seed(seed),
         processors=read_processors(cpu),

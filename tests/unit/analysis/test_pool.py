@@ -23,6 +23,7 @@ PLAN = PoolPlan(
     requests_per_s=None,
     server_closes_after_s=None,
     limit=1000,
+    when_full="wait",
     timeout_s=10.0,
     seed=1,
     processors=None,

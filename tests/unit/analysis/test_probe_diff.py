@@ -209,3 +209,10 @@ def test_the_arms_of_a_pool_are_compared_by_rate_and_by_p50() -> None:
     ]
     slow = replace(quick, arms=tuple(arms))
     assert changes(quick, slow) == {(arm.name, "per_s"): "less*" for arm in quick.arms}
+
+
+def test_what_was_sent_is_a_circumstance() -> None:
+    before, after = transfer(1, source_bytes=5_000_000), transfer(1, source_bytes=60_000)
+    found = {one.what: (one.before, one.after) for one in probe_diff.circumstances(before, after)}
+    assert found == {"source_bytes": ("5000000", "60000")}
+    assert not probe_diff.circumstances(before, before)
