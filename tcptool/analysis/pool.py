@@ -25,7 +25,6 @@ from tcptool.model.report import Warning
 
 CLOSED: Final = "closed"
 OPEN: Final = "open"
-STALE: Final = "stale"
 
 _LATE_SHARE: Final = 100
 """A schedule is missed if more than one request in so many left late."""

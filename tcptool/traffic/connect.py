@@ -331,7 +331,7 @@ def open_connector(
                 bytes.fromhex(name) if plan.path == "unix" else tuple(name),
             )
         else:
-            address = ends.look_up(plan.to, _families(plan.path))
+            address = ends.look_up(plan.to, ends.families(plan.path))
         with ends.connect(kernel, address, assignments, plan.timeout_s) as trial:
             rcvbuf_bytes = far.hear(plan.timeout_s)["rcvbuf_bytes"] if far else None
             settings = ends.settings(kernel, trial, assignments, rcvbuf_bytes)
@@ -357,12 +357,6 @@ def _try_fast_open(kernel: Kernel, family: int) -> None:
 def _fast_open_option() -> RawOption:
     wanted = BY_NAME["TCP_FASTOPEN_CONNECT"]
     return wanted.level, wanted.number, encode_option(wanted, True)
-
-
-def _families(path: str) -> tuple[int, ...]:
-    """IPv6 is a wish that counts, IPv4 is the default where a name has both."""
-    inet, inet6 = socket.AF_INET, socket.AF_INET6
-    return (inet6,) if path == "ipv6" else (inet, inet6)
 
 
 def _options(plan: ConnectPlan, assignments: Sequence[Assignment]) -> list[RawOption]:

@@ -56,6 +56,12 @@ class Address(NamedTuple):
         return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
 
+def families(path: str) -> tuple[int, ...]:
+    """IPv6 is a wish that counts, IPv4 is the default where a name has both."""
+    inet, inet6 = socket.AF_INET, socket.AF_INET6
+    return (inet6,) if path == "ipv6" else (inet, inet6)
+
+
 def look_up(to: str, families: Sequence[int]) -> Address:
     """The first address of ``HOST:PORT`` (IPv6 in brackets).  Raises UsageError, NotFound."""
     doing = f"reading --to {to!r}"

@@ -234,7 +234,7 @@ def open_transfer(
 ) -> Iterator[Transfer]:
     """Start a receiver, unless there is one; it is gone when the block ends."""
     if plan.to is not None:
-        address = ends.look_up(plan.to, _families(plan.path))
+        address = ends.look_up(plan.to, ends.families(plan.path))
         yield Transfer(kernel, plan, assignments, source, address, None)
         return
 
@@ -248,12 +248,6 @@ def open_transfer(
             bytes.fromhex(name) if plan.path == "unix" else tuple(name),
         )
         yield Transfer(kernel, plan, assignments, source, address, far)
-
-
-def _families(path: str) -> tuple[int, ...]:
-    """IPv6 is a wish that counts, IPv4 is the default where a name has both."""
-    inet, inet6 = socket.AF_INET, socket.AF_INET6
-    return (inet6,) if path == "ipv6" else (inet, inet6)
 
 
 def _close(line: Line, plan: TransferPlan) -> None:
