@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tcptool.catalog.severity import Severity
 from tcptool.errors import UsageError
 from tcptool.units import Unit, parse_value
 
@@ -19,6 +20,21 @@ class Color(enum.StrEnum):
     NEVER = "never"
 
 
+class FailOn(enum.StrEnum):
+    """From which severity the exit status is 1."""
+
+    WARN = Severity.WARN.value
+    FAIL = Severity.FAIL.value
+
+
+FailOnOption = Annotated[
+    FailOn | None,
+    typer.Option(
+        "--fail-on",
+        metavar="warn|fail",
+        help="Exit with 1 if a finding is as bad as that, or worse.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write JSON to stdout and nothing else.", metavar="")
 ]
