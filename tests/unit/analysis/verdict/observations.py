@@ -84,7 +84,8 @@ def readings(
     def at(i: int) -> Socket:
         now = _at(info or {}, i, samples)
         for name, change in (rise or {}).items():
-            now[name] = now.get(name, 0) + round(change * i / max(samples - 1, 1))
+            if (start := now.get(name, 0)) is not None:
+                now[name] = start + round(change * i / max(samples - 1, 1))
         if info_bytes is not None:
             now = {name: v for name, v in now.items() if places(TcpInfo)[name].end <= info_bytes}
         held = None if memory is None else SocketMemory(**_at(memory, i, samples))
