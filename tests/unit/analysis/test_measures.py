@@ -102,6 +102,7 @@ def test_readings_before_a_reset_do_not_count(name: str) -> None:
     assert (made.samples, made.reset) == (3, True)
     assert getattr(made, name) == 30
     assert measure(readings(info={name: [0, 0, 1]}, samples=3)).reset is False
+    assert measure([Reading(0.0, sock()), *readings(info={name: 1}, samples=2)]).reset is False
 
 
 @pytest.mark.parametrize(
