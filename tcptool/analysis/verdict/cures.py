@@ -18,6 +18,8 @@ from tcptool.model.diagnosis import Advice
 NOW: Final = "now"
 NEW: Final = "new-connections"
 _UNDO: Final = "tcptool undo --last"
+_MOST: Final = (1 << 31) - 1
+"""What an int of listen() and setsockopt() holds."""
 
 
 class Cure(NamedTuple):
@@ -70,7 +72,7 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
     backlog = case.last.backlog or 0
-    wanted = max(128, 2 * backlog, 2 * waiting)
+    wanted = min(max(128, 2 * backlog, 2 * waiting), _MOST)
     advice = [
         Advice(
             who="application",
@@ -399,7 +401,7 @@ def _window_rate(case: Case) -> float | None:
 
 def _rounded(wanted_bytes: float) -> str:
     """A size to type, in whole KiB."""
-    return f"{max(round(wanted_bytes / 1024), 1)}K"
+    return f"{max(int(min(wanted_bytes, _MOST) / 1024), 1)}K"
 
 
 _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {

@@ -284,7 +284,7 @@ def test_the_peer_s_buffer_can_be_widened_here_only() -> None:
     assert only(found, "tcptool apply 43:4").who == "peer"
     window = found.measures.snd_wnd_bytes
     assert window is not None
-    assert f"SO_RCVBUF={round(4 * window / 1024)}K --also-clamp" in commands(found)[0]
+    assert f"SO_RCVBUF={int(4 * window / 1024)}K --also-clamp" in commands(found)[0]
     assert "this window carries" in (found.cost or "")
     assert commands(judged(sender(rwnd_percent=100))) == []
     unknown = judged(sender(rwnd_percent=100, info={"snd_wnd_bytes": None}), receiver())
