@@ -52,8 +52,9 @@ FLOWS: Final[tuple[Test, ...]] = (
 def diagnose(seen: Observation) -> Diagnosis:
     """What holds the connection back."""
     case = open_case(seen)
-    doubts = tuple(_doubts(case))
-    found = _first(STATES, case) or _doubted(_first(FLOWS, case), len(doubts)) or _nothing(case)
+    settled = _first(STATES, case)
+    doubts = () if settled else tuple(_doubts(case))
+    found = settled or _doubted(_first(FLOWS, case), len(doubts)) or _nothing(case)
     is_clear = found.confidence >= limits.CLEAR
     verdict = VERDICTS[found.verdict if is_clear else UNCLEAR]
     cure = cure_of(verdict.name, case)

@@ -107,7 +107,7 @@ def test_enough_doubts_make_it_unclear_and_what_is_closest_is_said() -> None:
 
 def test_a_state_is_not_doubted() -> None:
     found = judged(readings({}, samples=2, sock_fields={"state": "time-wait"}), load_percent=300)
-    assert (found.verdict, found.confidence) == ("closed", 0.98)
+    assert (found.verdict, found.confidence, found.notes) == ("closed", 0.98, ())
 
 
 def test_nothing_that_fits_is_unclear_and_leans_nowhere() -> None:
