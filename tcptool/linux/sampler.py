@@ -74,7 +74,9 @@ def sample(
             for one in watched:
                 if not one.ended:
                     _read(one, clock.monotonic() - start)
-            due = max(due + pace_s, clock.monotonic())
+            due += pace_s
+            if due < (now := clock.monotonic()):
+                due = now + pace_s  # late: what was missed is not made up for
             passed_s = due - start
             if passed_s > for_s or all(one.ended for one in watched):
                 return True
