@@ -90,5 +90,6 @@ def _read(one: Watched, at_s: float) -> None:
     reply = one.reply()
     is_over = reply is None or reply[_TIMER] == _TIME_WAIT
     if reply is not None and not (is_over and one.readings):
-        one.readings.append(RawReading(at_s, without_secrets(reply)))
+        # Microseconds, so that a recording tells the same.
+        one.readings.append(RawReading(round(at_s, 6), without_secrets(reply)))
     one.ended = is_over

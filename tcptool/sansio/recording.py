@@ -55,9 +55,7 @@ def recording_lines(version: str, host: Host, recordings: Iterable[Recording]) -
         )
         for end, readings in zip(_ENDS, (one.readings, one.other_end), strict=True):
             for at_s, reply in readings:
-                yield _line(
-                    event="reading", socket=number, end=end, at_s=round(at_s, 6), reply=reply.hex()
-                )
+                yield _line(event="reading", socket=number, end=end, at_s=at_s, reply=reply.hex())
 
 
 def _line(**values: Any) -> str:
