@@ -24,7 +24,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect explain apply verify undo options profiles probe serve schema completion help'
+            values='list inspect listeners explain apply verify undo options profiles probe serve schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -60,6 +60,25 @@ _tcptool() {
                 -i | --interval)
                     ;;
                 -c | --count)
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    ask=sockets
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
+        listeners)
+            options='--for --options --fail-on -4 --ipv4 -6 --ipv6 --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --for)
+                    ;;
+                --fail-on)
                     ;;
                 --netns)
                     ask=netns
@@ -499,7 +518,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='apply error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
+                    values='apply error explain inspect inspect-watch list list-groups listeners options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -517,7 +536,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
+                    values='list inspect listeners explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

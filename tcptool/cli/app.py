@@ -61,6 +61,12 @@ COMMANDS: Final = {
         "tcptool.cli.inspect",
         "inspect_command",
     ),
+    "listeners": Spec(
+        "Show accept queues, backlog, drops and owner of every listener, and what helps.",
+        LOOK,
+        "tcptool.cli.listeners",
+        "listeners_command",
+    ),
     "explain": Spec(
         "Explain a field, option, state or timer: meaning, unit, pitfalls.",
         LOOK,
