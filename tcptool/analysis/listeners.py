@@ -82,6 +82,7 @@ def _failing(
     cures: tuple[Cure, ...] = ()
     if cause in (facts.NOT_ACCEPTING, facts.BURST):
         clients = _DROPPED_CLIENTS[around.namespace.tcp_abort_on_overflow == 1]
+        lost = lost or "; while it is full, connections are dropped"
         lost += f": {clients}{_capped(track, holders, around)}"
         cures = tuple(_longer_queue(track, holders, around, buys_time=cause != facts.BURST))
         if is_capped(track, around):
@@ -260,7 +261,8 @@ def judge_group(members: Sequence[Listener]) -> QueueVerdict:
     return QueueVerdict(
         severity=severity,
         cause=facts.UNEVEN,
-        message=f"{len(full)} of {len(members)} members are full while the others have room. The "
+        message=f"{len(full)} of {len(members)} members {'is' if len(full) == 1 else 'are'} full "
+        "while the others have room. The "
         "kernel chooses a member by a hash of the addresses and ports, not by who accepts: what "
         "it gives to a member that is stuck waits there",
         blame=worst.verdict.blame or who(worst.holders),

@@ -98,7 +98,7 @@ def _beside(report: ListenersReport) -> Iterator[str]:
     for place, verdict in _bad(report):
         yield clean(f"{verdict.severity} {place}: {verdict.message}")
         for cure in verdict.cures:
-            yield f"  {cure.command}  # {cure.why}; undo: {cure.undo}"
+            yield f"  run: {cure.command}; undo: {cure.undo}; {cure.why}"
 
 
 def _bad(report: ListenersReport) -> Iterator[tuple[str, QueueVerdict]]:
@@ -245,7 +245,8 @@ def _rate(value: float | None) -> str:
 
 def _summary(report: ListenersReport, hidden: Sequence[str], look: Look) -> Iterator[str]:
     count = len(report.listeners)
-    text = f"{count} listener{'' if count == 1 else 's'}, {report.samples} looks in "
+    text = f"{count} listener{'' if count == 1 else 's'}, "
+    text += f"{report.samples} look{'' if report.samples == 1 else 's'} in "
     text += human(report.window_s, Unit.SECONDS)
     if not report.complete:
         text += ", interrupted"

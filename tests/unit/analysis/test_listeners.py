@@ -83,7 +83,7 @@ def test_a_queue_that_is_full_at_times_is_a_burst() -> None:
     verdict = judge(track(listener(0, 2), listener(3, 2)), NGINX, QUIET)
     assert (verdict.severity, verdict.cause) == (Severity.FAIL, facts.BURST)
     assert "was full at 1 of 2 looks: the backlog of 2 is small" in verdict.message
-    assert "dropped" not in verdict.message
+    assert "tries were dropped" not in verdict.message
     assert "configuration" in verdict.cures[0].why
 
 
@@ -285,11 +285,12 @@ def test_a_group_that_is_full_everywhere_is_not_uneven() -> None:
 def test_a_member_that_is_stuck_makes_a_group_uneven() -> None:
     group = analysis.group_of([member(0), member(16, drops=4), member(1, drops=1)])
     assert (group.verdict.severity, group.verdict.cause) == (Severity.FAIL, facts.UNEVEN)
-    assert "2 of 3 members are full" in group.verdict.message
+    assert "2 of 3 members are full " in group.verdict.message
     assert group.verdict.blame == "nginx (pid 42)"
     assert group.most_drops_percent == 80
     near = analysis.group_of([member(0), member(12)])
     assert near.verdict.severity is Severity.WARN
+    assert "1 of 2 members is full " in near.verdict.message
 
 
 def test_a_group_that_drops_for_no_queue_still_names_the_owner() -> None:
