@@ -194,6 +194,7 @@ def _watched(
     watch, started_s = Watch(), kernel.monotonic()
     try:
         while True:
+            began_s = kernel.monotonic()
             dump = Dump(
                 kernel,
                 families=plan.families,
@@ -201,7 +202,8 @@ def _watched(
                 extensions=diag.EXT_SKMEMINFO,
             )
             seen = list(sockets(dump))
-            elapsed_s = kernel.monotonic() - started_s
+            took_s = kernel.monotonic() - began_s
+            elapsed_s = began_s + took_s - started_s
             watch.look(elapsed_s, seen)
             if watch.samples == 1:
                 missing += dump.missing
@@ -209,7 +211,8 @@ def _watched(
             if left_s <= 0:
                 return watch, True
             progress(elapsed_s / plan.window_s, f"{len(watch.tracks)} listeners")
-            kernel.wait(min(left_s, facts.SAMPLE_S))
+            rest_s = max(facts.SAMPLE_S - took_s, (facts.LOOK_SHARE - 1) * took_s)
+            kernel.wait(min(left_s, rest_s))
     except KeyboardInterrupt:
         if not watch.samples:
             raise  # before there was anything to tell

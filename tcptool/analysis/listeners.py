@@ -67,7 +67,7 @@ def _near_full(
         severity=Severity.WARN,
         cause=facts.NEAR_FULL,
         message=f"{most} of the {places} connections that may wait for accept() have waited"
-        f"{never_less}; nothing was dropped{_capped(track, holders, around)}",
+        f"{never_less}; nothing was dropped now{_capped(track, holders, around)}",
         blame=who(holders),
         cures=tuple(_longer_queue(track, holders, around, buys_time=stuck)),
     )

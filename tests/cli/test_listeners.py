@@ -133,6 +133,32 @@ def test_json(kernel: FakeKernel, golden: Golden) -> None:
     golden("listeners/document.json", json.dumps(document, indent=2) + "\n")
 
 
+def test_a_narrow_terminal_loses_columns_and_cuts_the_owners(kernel: FakeKernel) -> None:
+    kernel.tree.add(44, "nginx", sockets=dict.fromkeys(range(3, 30), 700))
+    text = people(report(kernel, options=True), width=40)
+    heading, *rows = text.splitlines()
+    assert heading.split() == [
+        "listening", "on", "queue", "backlog", "full", "drops", "per", "s", "held", "by",
+    ]  # fmt: skip
+    assert any(row.endswith("...") for row in rows[:5])
+
+
+def test_a_group_is_told_as_far_as_its_shares_are_known(tmp_path: Path) -> None:
+    kernel = FakeKernel(tmp_path)
+
+    def look(drops: int, queue: int) -> None:
+        kernel.sockets = [listening(GROUP, 1, queue, drops=drops), listening(GROUP, 2)]
+
+    look(0, 0)
+    assert "an even share is 50 %\n" in people(report(kernel), width=100)
+    kernel.on_wait = lambda _: look(len(kernel.waits), 0)
+    text = people(report(kernel), width=120).replace("\n", " ")
+    assert "an even share is 50 %; one has 100 % of the new drops " in text
+    kernel.on_wait = lambda _: look(len(kernel.waits), 3)
+    text = people(report(kernel), width=120).replace("\n", " ")
+    assert "one has 100 % of what waits and one 100 % of the new drops" in text
+
+
 def test_colour_is_for_the_severity(kernel: FakeKernel) -> None:
     text = people(report(kernel), width=80, color=True)
     assert "\x1b[31mfail\x1b[0m" in text

@@ -258,15 +258,19 @@ def _summary(report: ListenersReport, hidden: Sequence[str], look: Look) -> Iter
 
 
 def _group_words(number: int, group: ReuseportGroup) -> str:
-    text = (
+    shares = [
+        f"{_percent(share)} of {of}"
+        for share, of in (
+            (group.most_queue_percent, "what waits"),
+            (group.most_drops_percent, "the new drops"),
+        )
+        if share is not None
+    ]
+    uneven = f"; one has {' and one '.join(shares)}" if shares else ""
+    return (
         f"group {number}: {group.members} SO_REUSEPORT listeners at {group.local}, an even share "
+        f"is {_percent(group.even_percent)}{uneven}"
     )
-    text += f"is {_percent(group.even_percent)}"
-    if group.most_queue_percent is not None:
-        text += f"; one has {_percent(group.most_queue_percent)} of what waits"
-    if group.most_drops_percent is not None:
-        text += f", {_percent(group.most_drops_percent)} of the new drops"
-    return text
 
 
 def _told(verdict: QueueVerdict, look: Look) -> Iterator[str]:

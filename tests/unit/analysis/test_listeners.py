@@ -139,7 +139,7 @@ def test_a_queue_that_is_nearly_full_is_a_warning() -> None:
     verdict = judge(track(listener(0, 7), listener(6, 7, 0)), NGINX, QUIET)
     assert (verdict.severity, verdict.cause) == (Severity.WARN, facts.NEAR_FULL)
     assert verdict.message == (
-        "6 of the 8 connections that may wait for accept() have waited; nothing was dropped"
+        "6 of the 8 connections that may wait for accept() have waited; nothing was dropped now"
     )
     assert commands(verdict) == ["tcptool apply 42:6 backlog=8"]
     assert judge(track(listener(5, 7)), NGINX, QUIET) == analysis.FINE
