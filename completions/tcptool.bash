@@ -79,6 +79,7 @@ _tcptool() {
                 --for)
                     ;;
                 --fail-on)
+                    values='warn fail'
                     ;;
                 --netns)
                     ask=netns

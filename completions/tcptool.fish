@@ -62,7 +62,7 @@ complete -c tcptool -n '__tcptool_in "inspect"' -s h -l help -d 'Show this messa
 complete -c tcptool -n '__tcptool_in "inspect"' -a '(__tcptool_ask sockets)'
 complete -c tcptool -n '__tcptool_in "listeners"' -l for -x -d 'How long to look at the queues'
 complete -c tcptool -n '__tcptool_in "listeners"' -l options -d 'Borrow each listener for a moment to read SO_REUSEPORT, TCP_DEFER_ACCEPT and TCP_FASTOPEN'
-complete -c tcptool -n '__tcptool_in "listeners"' -l fail-on -x -d 'Exit with 1 if a finding is as bad as that, or worse'
+complete -c tcptool -n '__tcptool_in "listeners"' -l fail-on -x -a 'warn fail' -d 'Exit with 1 if a finding is as bad as that, or worse'
 complete -c tcptool -n '__tcptool_in "listeners"' -s 4 -l ipv4 -d 'IPv4 sockets only'
 complete -c tcptool -n '__tcptool_in "listeners"' -s 6 -l ipv6 -d 'IPv6 sockets only'
 complete -c tcptool -n '__tcptool_in "listeners"' -l netns -x -a '(__tcptool_ask netns)' -d 'Look into another network namespace'

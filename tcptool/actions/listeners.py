@@ -76,7 +76,7 @@ def listeners(
     Raises NotFound where the target names no listener, and NotPermitted, Unsupported or
     OperationFailed where the kernel refuses to tell.
     """
-    home = kernel.proc.netns_inode("self")
+    host, home = host_facts(kernel), kernel.proc.netns_inode("self")
     selection = _select(kernel, plan)
     kernel = selection.kernel
     missing: list[Missing] = []
@@ -109,7 +109,7 @@ def listeners(
         groups=groups,
         namespace=namespace,
         findings=findings,
-        host=host_facts(kernel),
+        host=host,
         missing=missing,
         warnings=_warnings(shown),
     )

@@ -154,17 +154,15 @@ def _capped(track: Track, holders: Sequence[HolderRecord] | None, around: Around
 
 
 def _name(holders: Sequence[HolderRecord] | None) -> str:
-    if not holders:
-        return "the program" if holders is None else "the kernel, which listens itself,"
-    return holders[0].process
+    return holders[0].process if holders else "the program"
 
 
 def who(holders: Sequence[HolderRecord] | None) -> str:
     """The program that must act."""
+    if holders is None:
+        return "its owner, which may not be seen"
     if not holders:
-        return (
-            "its owner, which may not be seen" if holders is None else "nobody: no process has it"
-        )
+        return "its owner, which is no process of this network namespace; it may be the kernel"
     others = len({holder.pid for holder in holders}) - 1
     more = f" and {others} more" if others else ""
     return f"{holders[0].process} (pid {holders[0].pid}{more})"
@@ -193,7 +191,7 @@ def _longer_queue(
     buys_time: bool = False,
 ) -> Iterator[Cure]:
     backlog, enough = track.last.backlog, enough_backlog(track)
-    target = _target(track, holders)
+    target = _target(track, holders, around)
     if backlog is None or enough <= backlog or target is None:
         return
     limit = around.namespace.somaxconn
@@ -210,15 +208,20 @@ def _longer_queue(
     )
 
 
-def _target(track: Track, holders: Sequence[HolderRecord] | None) -> str | None:
-    """How `apply` is told which listener; a cookie serves where the owner may not be seen."""
+def _target(track: Track, holders: Sequence[HolderRecord] | None, around: Around) -> str | None:
+    """How `apply` is told which listener.
+
+    A cookie serves where the owner may not be seen, in this network namespace.
+    """
     if holders:
         return f"{holders[0].pid}:{holders[0].fd}"
-    return f"sk:{track.last.cookie}" if holders is None and track.last.cookie else None
+    unseen = holders is None and not around.elsewhere
+    return f"sk:{track.last.cookie}" if unseen and track.last.cookie else None
 
 
 def _cookies(around: Around, holders: Sequence[HolderRecord] | None) -> Iterator[Cure]:
-    if around.namespace.tcp_syncookies == 0:
+    reachable = holders or not around.elsewhere
+    if around.namespace.tcp_syncookies == 0 and reachable:
         yield _sysctl(
             facts.SYNCOOKIES, 0, 1, around, holders, "a full SYN queue then keeps nobody out"
         )

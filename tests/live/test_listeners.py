@@ -46,6 +46,16 @@ def listener_at(data: Any, port: int) -> Any:
     return one
 
 
+def dropping(netns: NetNs, port: int) -> Any:
+    """The data of a look in which the listener dropped: a SYN is sent again after a second."""
+
+    def seen() -> Any:
+        data = look(netns, *WINDOW)
+        return data if listener_at(data, port)["new_drops"] else None
+
+    return wait_until(seen, deadline_s=40)
+
+
 def counter(data: Any, name: str) -> Any:
     return next(one for one in data["namespace"]["counters"] if one["name"] == f"TcpExt{name}")
 
@@ -74,11 +84,10 @@ def established(one: Owner) -> int:
 def test_an_overflow_is_seen_and_the_pasted_command_cures_it(netns: NetNs, tmp_path: Path) -> None:
     with owner(netns, setup=OVERFLOW) as one:
         port = one.port("server")
-        data = look(netns, *WINDOW)
+        data = dropping(netns, port)
         found = listener_at(data, port)
         assert (found["accept_queue"], found["backlog"], found["full_percent"]) == (3, 2, 100)
         assert found["full_samples"] == found["samples"] > 10
-        assert found["new_drops"] >= 1
         assert found["drops"] >= found["new_drops"] + 5
         assert found["drops_per_s"] > 0
         assert (found["verdict"]["severity"], found["verdict"]["cause"]) == (
@@ -92,7 +101,7 @@ def test_an_overflow_is_seen_and_the_pasted_command_cures_it(netns: NetNs, tmp_p
         assert cure["command"].startswith(f"tcptool apply {one.at('server')} backlog=")
         assert established(one) == 3
         paste(netns, cure["command"], tmp_path)
-        wait_until(lambda: established(one) == 8, deadline_s=20)
+        wait_until(lambda: established(one) == 8, deadline_s=40)
         after = listener_at(look(netns, "--for", "300ms"), port)
         assert after["backlog"] == int(cure["command"].rpartition("=")[2])
         assert (after["accept_queue"], after["new_drops"], after["full_samples"]) == (8, 0, 0)
@@ -288,14 +297,25 @@ def test_handshakes_that_are_stuck_fill_the_syn_queue(netns: NetNs) -> None:
         assert found["accept_queue"] == 0
 
 
+KNOCK = """
+import threading
+def knock():
+    while True:
+        one = socket.socket()
+        one.setblocking(False)
+        one.connect_ex(server.getsockname())
+        kept.append(one)
+        time.sleep(0.02)
+threading.Thread(target=knock, daemon=True).start()
+"""
+
+
 def test_syn_cookies_without_an_overflow_are_no_small_accept_queue(netns: NetNs) -> None:
-    server, clients = OVERFLOW.split("server.listen(2)")
-    with owner(netns, setup=f"{server}server.listen(2)") as one:
+    with owner(netns, setup=OVERFLOW.partition("for _")[0]) as one:
         connect_without_end(netns, one)
-        one("import threading\ndef connect():\n    time.sleep(0.3)" + indented(clients))
-        one("threading.Thread(target=connect).start()")
+        one(KNOCK)
         data = look(netns, *WINDOW)
-        assert counter(data, "SyncookiesSent")["new"] >= 1
+        assert 1 <= counter(data, "SyncookiesSent")["new"] < 100
         assert counter(data, "ListenOverflows")["new"] == 0
         assert [each["cause"] for each in data["findings"]] == ["syn-burst"]
 
@@ -305,16 +325,10 @@ def test_a_full_syn_queue_without_cookies_drops(netns: NetNs) -> None:
     with owner(netns, setup=OVERFLOW.partition("for _")[0]) as one:
         connect_without_end(netns, one)
         one(OVERFLOW.partition("server.listen(2)")[2])
-        data = look(netns, *WINDOW)
-        found = listener_at(data, one.port("server"))
-        assert found["new_drops"] >= 1
+        found = listener_at(dropping(netns, one.port("server")), one.port("server"))
         assert (found["verdict"]["severity"], found["verdict"]["cause"]) == ("fail", "syn-queue")
         [cure] = found["verdict"]["cures"]
         assert cure["command"].endswith("sysctl -w net.ipv4.tcp_syncookies=1")
-
-
-def indented(source: str) -> str:
-    return "".join(f"\n    {line}" for line in source.splitlines())
 
 
 def test_options_are_those_that_the_program_set(netns: NetNs) -> None:
