@@ -296,6 +296,8 @@ class _Table:
         sock = track.last
         holders = self._owners.of(sock.inode)
         known = None if not holders and self._owners.unreadable else holder_records(holders)
+        options = self._options(sock, holders)
+        case = analysis.Case(track, known, self._around, options)
         group = next((i for i, group in enumerate(self._groups) if track in group), None)
         return Listener(
             local=sock.local,
@@ -313,7 +315,7 @@ class _Table:
             min_accept_queue=track.min_accept_queue,
             max_accept_queue=track.max_accept_queue,
             backlog=sock.backlog,
-            capped=analysis.is_capped(track, self._around),
+            capped=case.capped,
             full_percent=track.full_percent,
             samples=track.samples,
             full_samples=track.full_samples,
@@ -329,8 +331,8 @@ class _Table:
                 track.max_accept_queue, [one.max_accept_queue for one in self._groups[group]]
             ),
             connections=self._connections.get(key_of(sock)),
-            options=self._options(sock, holders),
-            verdict=analysis.judge(track, known, self._around),
+            options=options,
+            verdict=analysis.judge(case),
         )
 
     def _options(self, sock: Socket, holders: tuple[Holder, ...]) -> ListenerOptions | None:

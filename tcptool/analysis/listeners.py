@@ -6,15 +6,22 @@ clients that would get in a second later into clients that fail.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tcptool.analysis.accept_queues import Track, drops_of
 from tcptool.catalog import listeners as facts
 from tcptool.catalog.severity import Severity
 from tcptool.model.inspection import HolderRecord
-from tcptool.model.listeners import Cure, Listener, ListenNamespace, QueueVerdict, ReuseportGroup
+from tcptool.model.listeners import (
+    Cure,
+    Listener,
+    ListenerOptions,
+    ListenNamespace,
+    QueueVerdict,
+    ReuseportGroup,
+)
 
 FINE = QueueVerdict(severity=Severity.OK, cause=facts.NONE, message=facts.CAUSES[facts.NONE])
 UNKNOWN = QueueVerdict(
@@ -37,124 +44,59 @@ class Around:
         """How far a counter of the namespace rose."""
         return next((c.new for c in self.namespace.counters if c.name == counter), None)
 
-
-def judge(track: Track, holders: Sequence[HolderRecord] | None, around: Around) -> QueueVerdict:
-    """What the queues of one listener mean."""
-    near_full = (track.full_percent or 0) >= facts.NEAR_FULL_PERCENT
-    drops = drops_of(track.last)
-    if track.full_samples or track.new_drops:
-        return _failing(track, holders, around, near_full=near_full)
-    if near_full:
-        return _near_full(track, holders, around)
-    if drops:
-        return QueueVerdict(
-            severity=Severity.WARN,
-            cause=facts.DROPPED_BEFORE,
-            message=f"it has dropped {drops} since it began to listen, and none while it was "
-            "looked at; a longer --for may see it happen",
-        )
-    return FINE if drops is not None or track.full_percent is not None else UNKNOWN
+    def total(self, counter: str) -> int | None:
+        """What a counter of the namespace stands at."""
+        return next((c.total for c in self.namespace.counters if c.name == counter), None)
 
 
-def _near_full(
-    track: Track, holders: Sequence[HolderRecord] | None, around: Around
-) -> QueueVerdict:
-    most, least = track.max_accept_queue or 0, track.min_accept_queue or 0
-    places = (track.last.backlog or 0) + 1
-    stuck = track.samples > 1 and 100 * least >= facts.NEAR_FULL_PERCENT * places
-    never_less = f", and never fewer than {least}: {_name(holders)} hardly accepts" if stuck else ""
-    return QueueVerdict(
-        severity=Severity.WARN,
-        cause=facts.NEAR_FULL,
-        message=f"{most} of the {places} connections that may wait for accept() have waited"
-        f"{never_less}; nothing was dropped now{_capped(track, holders, around)}",
-        blame=who(holders),
-        cures=tuple(_longer_queue(track, holders, around, buys_time=stuck)),
-    )
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One listener, and what it is judged by.
 
+    ``holders`` is None where they may not be seen, ``options`` where they were not read.
+    """
 
-def _failing(
-    track: Track, holders: Sequence[HolderRecord] | None, around: Around, *, near_full: bool
-) -> QueueVerdict:
-    cause = _cause(track, around, near_full=near_full)
-    lost = f"; {track.new_drops} tries were dropped" if track.new_drops else ""
-    blame: str | None = who(holders)
-    cures: tuple[Cure, ...] = ()
-    if cause in (facts.NOT_ACCEPTING, facts.BURST):
-        clients = _DROPPED_CLIENTS[around.namespace.tcp_abort_on_overflow == 1]
-        lost = lost or "; while it is full, connections are dropped"
-        lost += f": {clients}{_capped(track, holders, around)}"
-        cures = tuple(_longer_queue(track, holders, around, buys_time=cause != facts.BURST))
-        if is_capped(track, around):
-            blame = f"{blame}, and {facts.SOMAXCONN}"
-    elif cause == facts.SYN_QUEUE:
-        blame = "whoever sends the SYNs, if it is a flood"
-        cures = tuple(_cookies(around, holders))
-    else:
-        blame = None
-    return QueueVerdict(
-        severity=Severity.FAIL,
-        cause=cause,
-        message=f"{_said(cause, track, holders, around)}{lost}",
-        blame=blame,
-        cures=cures,
-    )
+    track: Track
+    holders: Sequence[HolderRecord] | None
+    around: Around
+    options: ListenerOptions | None = None
 
+    @property
+    def near_full(self) -> bool:
+        """Whether the queue was nearly used up."""
+        return (self.track.full_percent or 0) >= facts.NEAR_FULL_PERCENT
 
-def _cause(track: Track, around: Around, *, near_full: bool) -> str:
-    if track.full_samples and track.full_samples == track.samples > 1:
-        return facts.NOT_ACCEPTING
-    # An overflow may be over before the next look.
-    if track.full_samples or near_full or around.new("TcpExtListenOverflows") != 0:
-        return facts.BURST
-    if around.new("TcpExtTCPReqQFullDrop") or around.namespace.tcp_syncookies == 0:
-        return facts.SYN_QUEUE
-    return facts.OTHER_DROPS
+    @property
+    def capped(self) -> bool | None:
+        """Whether the backlog stands at net.core.somaxconn; None where either is not known."""
+        limit, backlog = self.around.namespace.somaxconn, self.track.last.backlog
+        return None if limit is None or backlog is None else backlog == limit
 
+    @property
+    def lost(self) -> int:
+        """The new drops that cost a client its try."""
+        new = self.track.new_drops or 0
+        held_back = self.may_be_held_back(new, self.around.new(facts.HELD_BACK))
+        return 0 if held_back or self.around.new(facts.LISTEN_DROPS) == 0 else new
 
-def _said(cause: str, track: Track, holders: Sequence[HolderRecord] | None, around: Around) -> str:
-    name = _name(holders)
-    if cause == facts.NOT_ACCEPTING:
-        return (
-            f"the accept queue was full at all {track.samples} looks: {name} does not accept, or "
-            "more slowly than connections come"
-        )
-    if cause == facts.BURST:
-        seen = (
-            f"was full at {track.full_samples} of {track.samples} looks"
-            if track.full_samples
-            else "overflowed between two looks"
-        )
-        backlog = "backlog" if track.last.backlog is None else f"backlog of {track.last.backlog}"
-        return f"the accept queue {seen}: the {backlog} is small for the bursts, or {name} pauses"
-    if cause == facts.SYN_QUEUE and around.namespace.tcp_syncookies == 0:
-        return (
-            "the accept queue had room, and SYN cookies are off: the SYN queue was full, by the "
-            f"backlog or by {facts.MAX_SYN_BACKLOG}, which counts only without cookies"
-        )
-    return facts.CAUSES[cause]
+    def may_be_held_back(self, drops: int, counted: int | None) -> bool:
+        """Whether so many drops may be handshakes that TCP_DEFER_ACCEPT held back for their data.
 
+        A listener counts those among its drops (tcp_check_req() and tcp_v4_rcv() in net/ipv4;
+        measured), and they lose nothing.  ``counted`` is what the namespace counted of them.
+        """
+        without = self.options is not None and self.options.defer_accept_s == 0
+        return not drops or (not without and (counted or 0) >= drops)
 
-def is_capped(track: Track, around: Around) -> bool | None:
-    """Whether the backlog stands at net.core.somaxconn; None where either is not known."""
-    limit, backlog = around.namespace.somaxconn, track.last.backlog
-    return None if limit is None or backlog is None else backlog == limit
+    @property
+    def name(self) -> str:
+        """What the program calls itself, as far as that is known."""
+        return self.holders[0].process if self.holders else "the program"
 
-
-def _capped(track: Track, holders: Sequence[HolderRecord] | None, around: Around) -> str:
-    if not is_capped(track, around):
-        return ""
-    return (
-        f". The backlog equals {facts.SOMAXCONN}: what {_name(holders)} asked for may have been "
-        "cut to it, so both must be raised"
-    )
-
-
-# -- who ---------------------------------------------------------------------------------------
-
-
-def _name(holders: Sequence[HolderRecord] | None) -> str:
-    return holders[0].process if holders else "the program"
+    @property
+    def who(self) -> str:
+        """The program that must act."""
+        return who(self.holders)
 
 
 def who(holders: Sequence[HolderRecord] | None) -> str:
@@ -168,37 +110,175 @@ def who(holders: Sequence[HolderRecord] | None) -> str:
     return f"{holders[0].process} (pid {holders[0].pid}{more})"
 
 
+def judge(case: Case) -> QueueVerdict:
+    """What the queues of one listener mean."""
+    return _VERDICTS[_cause(case)](case)
+
+
+def _cause(case: Case) -> str:
+    track, around = case.track, case.around
+    if track.full_samples:
+        return facts.NOT_ACCEPTING if track.full_samples == track.samples > 1 else facts.BURST
+    if case.lost:
+        # An overflow may be over before the next look.
+        if case.near_full or around.new(facts.OVERFLOWS) != 0:
+            return facts.BURST
+        if around.new(facts.SYN_QUEUE_DROPS) or around.namespace.tcp_syncookies == 0:
+            return facts.SYN_QUEUE
+        return facts.OTHER_DROPS
+    if case.near_full:
+        return facts.NEAR_FULL
+    if not case.may_be_held_back(track.new_drops or 0, around.new(facts.HELD_BACK)):
+        return facts.DISCARDED
+    drops = drops_of(track.last)
+    if drops and around.total(facts.LISTEN_DROPS) != 0:
+        held_back = case.may_be_held_back(drops, around.total(facts.HELD_BACK))
+        return facts.DEFERRED if held_back else facts.DROPPED_BEFORE
+    return facts.UNKNOWN if drops is None and track.full_percent is None else facts.NONE
+
+
+# -- what is said ------------------------------------------------------------------------------
+
+
+def _plain(severity: Severity, cause: str) -> Callable[[Case], QueueVerdict]:
+    """The meaning of the cause is all that is to be said."""
+    verdict = QueueVerdict(severity=severity, cause=cause, message=facts.CAUSES[cause])
+    return lambda _case: verdict
+
+
+def _not_accepting(case: Case) -> QueueVerdict:
+    return _overflowing(
+        case,
+        facts.NOT_ACCEPTING,
+        f"the accept queue was full at all {case.track.samples} looks: {case.name} does not "
+        "accept, or more slowly than connections come",
+    )
+
+
+def _burst(case: Case) -> QueueVerdict:
+    track = case.track
+    seen = "overflowed between two looks"
+    if track.full_samples:
+        seen = f"was full at {track.full_samples} of {track.samples} looks"
+    backlog = "backlog" if track.last.backlog is None else f"backlog of {track.last.backlog}"
+    return _overflowing(
+        case,
+        facts.BURST,
+        f"the accept queue {seen}: the {backlog} is small for the bursts, or {case.name} pauses",
+    )
+
+
+def _overflowing(case: Case, cause: str, seen: str) -> QueueVerdict:
+    lost = _tries(case.lost) if case.lost else "while it is full, connections are dropped"
+    clients = _DROPPED_CLIENTS[case.around.namespace.tcp_abort_on_overflow == 1]
+    return QueueVerdict(
+        severity=Severity.FAIL,
+        cause=cause,
+        message=f"{seen}; {lost}: {clients}{_may_be_cut(case)}",
+        blame=f"{case.who}, and {facts.SOMAXCONN}" if case.capped else case.who,
+        cures=tuple(_longer_queue(case, buys_time=cause == facts.NOT_ACCEPTING)),
+    )
+
+
+def _near_full(case: Case) -> QueueVerdict:
+    track = case.track
+    most, least = track.max_accept_queue or 0, track.min_accept_queue or 0
+    places = (track.last.backlog or 0) + 1
+    stuck = track.samples > 1 and 100 * least >= facts.NEAR_FULL_PERCENT * places
+    never_less = f", and never fewer than {least}: {case.name} hardly accepts" if stuck else ""
+    return QueueVerdict(
+        severity=Severity.WARN,
+        cause=facts.NEAR_FULL,
+        message=f"{most} of the {places} connections that may wait for accept() have waited"
+        f"{never_less}; nothing was dropped now{_may_be_cut(case)}",
+        blame=case.who,
+        cures=tuple(_longer_queue(case, buys_time=stuck)),
+    )
+
+
+def _syn_queue(case: Case) -> QueueVerdict:
+    seen = facts.CAUSES[facts.SYN_QUEUE]
+    if case.around.namespace.tcp_syncookies == 0:
+        seen = (
+            "the accept queue had room, and SYN cookies are off: the SYN queue was full, by the "
+            f"backlog or by {facts.MAX_SYN_BACKLOG}, which counts only without cookies"
+        )
+    return QueueVerdict(
+        severity=Severity.FAIL,
+        cause=facts.SYN_QUEUE,
+        message=f"{seen}; {_tries(case.lost)}",
+        blame="whoever sends the SYNs, if it is a flood",
+        cures=tuple(_cookies(case)),
+    )
+
+
+def _other_drops(case: Case) -> QueueVerdict:
+    return QueueVerdict(
+        severity=Severity.FAIL,
+        cause=facts.OTHER_DROPS,
+        message=f"{facts.CAUSES[facts.OTHER_DROPS]}; {_tries(case.lost)}",
+    )
+
+
+def _dropped_before(case: Case) -> QueueVerdict:
+    return QueueVerdict(
+        severity=Severity.WARN,
+        cause=facts.DROPPED_BEFORE,
+        message=f"it has dropped {drops_of(case.track.last)} since it began to listen, and none "
+        "while it was looked at; a longer --for may see it happen",
+    )
+
+
+_VERDICTS: Final[dict[str, Callable[[Case], QueueVerdict]]] = {
+    facts.NOT_ACCEPTING: _not_accepting,
+    facts.BURST: _burst,
+    facts.NEAR_FULL: _near_full,
+    facts.SYN_QUEUE: _syn_queue,
+    facts.OTHER_DROPS: _other_drops,
+    facts.DISCARDED: _plain(Severity.WARN, facts.DISCARDED),
+    facts.DROPPED_BEFORE: _dropped_before,
+    facts.DEFERRED: _plain(Severity.INFO, facts.DEFERRED),
+    facts.UNKNOWN: lambda _case: UNKNOWN,
+    facts.NONE: lambda _case: FINE,
+}
+
+
+def _tries(number: int) -> str:
+    return "1 try was dropped" if number == 1 else f"{number} tries were dropped"
+
+
+def _may_be_cut(case: Case) -> str:
+    if not case.capped:
+        return ""
+    return (
+        f". The backlog equals {facts.SOMAXCONN}: what {case.name} asked for may have been cut "
+        "to it, so both must be raised"
+    )
+
+
 # -- what helps --------------------------------------------------------------------------------
 
 
-def enough_backlog(track: Track) -> int:
+def enough_backlog(case: Case) -> int:
     """The smallest backlog with which what was seen would have filled less than 75 %.
 
     What was seen are the connections that waited, and about as many clients more as there were
     drops in the worst second.
     """
-    waiting, drops = track.max_accept_queue or 0, track.peak_drops or 0
-    if drops and track.last.backlog is not None:
-        waiting = max(waiting, track.last.backlog + 1)  # it must have been full
+    waiting = case.track.max_accept_queue or 0
+    drops = case.lost and (case.track.peak_drops or 0)
+    if drops and case.track.last.backlog is not None:
+        waiting = max(waiting, case.track.last.backlog + 1)  # it must have been full
     return min((waiting + drops) * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)
 
 
-def _longer_queue(
-    track: Track,
-    holders: Sequence[HolderRecord] | None,
-    around: Around,
-    *,
-    buys_time: bool = False,
-) -> Iterator[Cure]:
-    backlog, enough = track.last.backlog, enough_backlog(track)
-    target = _target(track, holders, around)
+def _longer_queue(case: Case, *, buys_time: bool) -> Iterator[Cure]:
+    backlog, enough, target = case.track.last.backlog, enough_backlog(case), _target(case)
     if backlog is None or enough <= backlog or target is None:
         return
-    limit = around.namespace.somaxconn
+    limit = case.around.namespace.somaxconn
     if limit is not None and enough > limit:
-        yield _sysctl(
-            facts.SOMAXCONN, limit, enough, around, holders, "the kernel cuts every backlog to it"
-        )
+        yield _sysctl(case, facts.SOMAXCONN, limit, enough, "the kernel cuts every backlog to it")
     yield Cure(
         command=f"tcptool apply {target} backlog={enough}",
         undo=f"tcptool apply {target} backlog={backlog}",
@@ -208,36 +288,27 @@ def _longer_queue(
     )
 
 
-def _target(track: Track, holders: Sequence[HolderRecord] | None, around: Around) -> str | None:
+def _target(case: Case) -> str | None:
     """How `apply` is told which listener.
 
     A cookie serves where the owner may not be seen, in this network namespace.
     """
-    if holders:
-        return f"{holders[0].pid}:{holders[0].fd}"
-    unseen = holders is None and not around.elsewhere
-    return f"sk:{track.last.cookie}" if unseen and track.last.cookie else None
+    if case.holders:
+        return f"{case.holders[0].pid}:{case.holders[0].fd}"
+    unseen = case.holders is None and not case.around.elsewhere
+    return f"sk:{case.track.last.cookie}" if unseen and case.track.last.cookie else None
 
 
-def _cookies(around: Around, holders: Sequence[HolderRecord] | None) -> Iterator[Cure]:
-    reachable = holders or not around.elsewhere
-    if around.namespace.tcp_syncookies == 0 and reachable:
-        yield _sysctl(
-            facts.SYNCOOKIES, 0, 1, around, holders, "a full SYN queue then keeps nobody out"
-        )
+def _cookies(case: Case) -> Iterator[Cure]:
+    reachable = case.holders or not case.around.elsewhere
+    if case.around.namespace.tcp_syncookies == 0 and reachable:
+        yield _sysctl(case, facts.SYNCOOKIES, 0, 1, "a full SYN queue then keeps nobody out")
 
 
-def _sysctl(
-    name: str,
-    old: int,
-    new: int,
-    around: Around,
-    holders: Sequence[HolderRecord] | None,
-    why: str,
-) -> Cure:
+def _sysctl(case: Case, name: str, old: int, new: int, why: str) -> Cure:
     inside = ""
-    if around.elsewhere and holders:
-        inside = f"{shlex.join(['nsenter', '--target', str(holders[0].pid), '--net'])} "
+    if case.around.elsewhere and case.holders:
+        inside = f"nsenter --target {case.holders[0].pid} --net "
     return Cure(
         command=f"{inside}sysctl -w {name}={new}", undo=f"{inside}sysctl -w {name}={old}", why=why
     )
@@ -255,8 +326,8 @@ def share_percent(part: int | None, parts: Iterable[int | None]) -> float | None
 
 def judge_group(members: Sequence[Listener]) -> QueueVerdict:
     """Whether the load lies unevenly, and what that means."""
-    full = [one for one in members if one.new_drops or _full(one)]
-    roomy = [one for one in members if not one.new_drops and not _full(one)]
+    full = [one for one in members if _full(one)]
+    roomy = [one for one in members if not _full(one)]
     if not full or not roomy:
         return FINE
     worst = max(full, key=lambda one: (one.full_percent or 0, one.new_drops or 0))
@@ -268,12 +339,16 @@ def judge_group(members: Sequence[Listener]) -> QueueVerdict:
         "while the others have room. The "
         "kernel chooses a member by a hash of the addresses and ports, not by who accepts: what "
         "it gives to a member that is stuck waits there",
-        blame=worst.verdict.blame or who(worst.holders),
+        blame=worst.verdict.blame,
     )
 
 
 def _full(listener: Listener) -> bool:
-    return (listener.full_percent or 0) >= facts.NEAR_FULL_PERCENT
+    return listener.verdict.cause in (*_OVERFLOWING, facts.NEAR_FULL)
+
+
+_OVERFLOWING: Final = (facts.NOT_ACCEPTING, facts.BURST)
+"""What a listener with an overflow is found to be."""
 
 
 def group_of(members: Sequence[Listener]) -> ReuseportGroup:
@@ -304,18 +379,18 @@ def _sum(values: Iterable[int | None]) -> int | None:
 
 def judge_namespace(around: Around, listeners: Sequence[Listener]) -> Iterator[QueueVerdict]:
     """What the counters of the namespace say beyond its listeners."""
-    overflows = around.new("TcpExtListenOverflows") or 0
-    if overflows and not any(one.new_drops or one.full_samples for one in listeners):
+    overflows = around.new(facts.OVERFLOWS) or 0
+    if overflows and not any(one.verdict.cause in _OVERFLOWING for one in listeners):
         yield QueueVerdict(
             severity=Severity.FAIL,
             cause=facts.OVERFLOW,
             message=f"{overflows} connections met a full accept queue, of a listener that is not "
             "shown here or has gone",
         )
-    sent = around.new("TcpExtSyncookiesSent") or 0
+    sent = around.new(facts.COOKIES_SENT) or 0
     if not sent or around.namespace.tcp_syncookies == facts.ALWAYS_COOKIES:
         return
-    back = around.new("TcpExtSyncookiesRecv") or 0
+    back = around.new(facts.COOKIES_BACK) or 0
     came = f"{sent} SYN cookies were sent and {back} came back"
     if overflows:
         yield QueueVerdict(

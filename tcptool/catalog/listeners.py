@@ -43,6 +43,8 @@ NEAR_FULL: Final = "near-full"
 SYN_QUEUE: Final = "syn-queue"
 OTHER_DROPS: Final = "other-drops"
 DROPPED_BEFORE: Final = "dropped-before"
+DISCARDED: Final = "discarded"
+DEFERRED: Final = "deferred"
 UNEVEN: Final = "uneven"
 OVERFLOW: Final = "overflow"
 SMALL_BACKLOG: Final = "small-backlog"
@@ -58,9 +60,12 @@ CAUSES: Final = {
     "program pauses",
     NEAR_FULL: "its accept queue was full to 75 % or more, and nothing was dropped now",
     SYN_QUEUE: "connections were dropped while the accept queue had room: its SYN queue was full",
-    OTHER_DROPS: "packets were dropped, and no queue was full: a packet filter on the socket, "
-    "memory, or a wrong SYN cookie",
+    OTHER_DROPS: "connections were dropped, and no queue was full: memory, or a wrong SYN cookie",
+    DISCARDED: "packets were discarded, and no connection was lost by a queue: a packet filter on "
+    "the socket, or a signature",
     DROPPED_BEFORE: "it has dropped connections since it began to listen, but none now",
+    DEFERRED: "its drops may be handshakes that TCP_DEFER_ACCEPT held back for their data, which "
+    "loses nothing; --options tells",
     UNEVEN: "one member of a SO_REUSEPORT group is full while another has room",
     OVERFLOW: "an accept queue of this network namespace overflowed, of a listener that is not "
     "shown here",
@@ -73,14 +78,22 @@ CAUSES: Final = {
 }
 """Why a listener, a group or the namespace is judged as it is, by the word in the report."""
 
+OVERFLOWS: Final = "TcpExtListenOverflows"
+LISTEN_DROPS: Final = "TcpExtListenDrops"
+SYN_QUEUE_DROPS: Final = "TcpExtTCPReqQFullDrop"
+COOKIES_SENT: Final = "TcpExtSyncookiesSent"
+COOKIES_BACK: Final = "TcpExtSyncookiesRecv"
+HELD_BACK: Final = "TcpExtTCPDeferAcceptDrop"
+
 COUNTERS: Final = {
-    "TcpExtListenOverflows": "connections that met a full accept queue",
-    "TcpExtListenDrops": "connections that a listener dropped, for that or any other reason",
-    "TcpExtTCPReqQFullDrop": "SYNs dropped because the SYN queue was full and cookies are off",
+    OVERFLOWS: "connections that met a full accept queue",
+    LISTEN_DROPS: "connections that a listener dropped, for that or any other reason",
+    SYN_QUEUE_DROPS: "SYNs dropped because the SYN queue was full and cookies are off",
     "TcpExtTCPReqQFullDoCookies": "SYNs answered with a cookie because the SYN queue was full",
-    "TcpExtSyncookiesSent": "SYN cookies sent",
-    "TcpExtSyncookiesRecv": "connections made from a SYN cookie that came back",
+    COOKIES_SENT: "SYN cookies sent",
+    COOKIES_BACK: "connections made from a SYN cookie that came back",
     "TcpExtSyncookiesFailed": "SYN cookies that came back wrong, or unasked",
+    HELD_BACK: "handshakes that TCP_DEFER_ACCEPT held back until their data came: nothing is lost",
 }
 """Counters of a network namespace, named as nstat(8) does, and what each counts."""
 

@@ -212,6 +212,21 @@ def test_a_low_somaxconn_is_raised_first_and_in_the_right_namespace(
         assert netns.run("sysctl", "-n", "net.core.somaxconn").stdout.strip() == "2"
 
 
+def test_another_namespace_has_its_own_counters_and_settings(netns: NetNs) -> None:
+    if netns.in_user_namespace:
+        pytest.skip("only root may enter the namespace from outside")
+    netns.run("sysctl", "-w", "net.core.somaxconn=77", "net.ipv4.tcp_max_syn_backlog=78")
+    with owner(netns, setup=OVERFLOW) as one:
+        data = tcptool("listeners", "--json", "--for", "10ms", "--netns", netns.pid).data
+        [found] = data["listeners"]
+        assert found["local"]["port"] == one.port("server")
+        assert found["holders"][0]["pid"] == one.pid
+        assert counter(data, "ListenOverflows")["total"] == found["drops"] >= 5
+        there = data["namespace"]
+        assert (there["somaxconn"], there["tcp_max_syn_backlog"]) == (77, 78)
+        assert there["netns_inode"] == os.stat(netns.path).st_ino
+
+
 def test_an_ordinary_user_sees_the_queues_and_not_the_owners(netns: NetNs) -> None:
     with owner(netns, setup=OVERFLOW) as one:
         words = ("listeners", "--json", "--options", "--for", "10ms")
@@ -329,6 +344,27 @@ def test_a_full_syn_queue_without_cookies_drops(netns: NetNs) -> None:
         assert (found["verdict"]["severity"], found["verdict"]["cause"]) == ("fail", "syn-queue")
         [cure] = found["verdict"]["cures"]
         assert cure["command"].endswith("sysctl -w net.ipv4.tcp_syncookies=1")
+
+
+DEFERRED = """
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+server.listen(64)
+for _ in range(6):
+    kept.append(socket.create_connection(server.getsockname()))
+"""
+
+
+def test_handshakes_that_are_held_back_are_not_lost(netns: NetNs) -> None:
+    with owner(netns, setup=DEFERRED) as one:
+        port = one.port("server")
+        found = listener_at(look(netns, "--for", "10ms"), port)
+        assert (found["syn_recv"], found["accept_queue"]) == (6, 0)
+        assert found["drops"] >= 6
+        assert (found["verdict"]["severity"], found["verdict"]["cause"]) == ("ok", "none")
+        with owner(netns, setup=OVERFLOW):  # now connections are lost, too: by the other one
+            assert listener_at(look(netns, "--for", "10ms"), port)["verdict"]["cause"] == "deferred"
 
 
 def test_options_are_those_that_the_program_set(netns: NetNs) -> None:
