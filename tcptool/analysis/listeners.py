@@ -74,10 +74,16 @@ class Case:
 
     @property
     def lost(self) -> int:
-        """The new drops that cost a client its try."""
-        new = self.track.new_drops or 0
-        held_back = self.may_be_held_back(new, self.around.new(facts.HELD_BACK))
-        return 0 if held_back or self.around.new(facts.LISTEN_DROPS) == 0 else new
+        """The new drops that cost a client its try.
+
+        No more than the namespace counted: the last step of a handshake that meets a full accept
+        queue is two drops of the listener (tcp_v4_syn_recv_sock() and tcp_v4_rcv() in
+        net/ipv4/tcp_ipv4.c; measured).
+        """
+        new, counted = self.track.new_drops or 0, self.around.new(facts.LISTEN_DROPS)
+        if self.may_be_held_back(new, self.around.new(facts.HELD_BACK)):
+            return 0
+        return new if counted is None else min(new, counted)
 
     def may_be_held_back(self, drops: int, counted: int | None) -> bool:
         """Whether so many drops may be handshakes that TCP_DEFER_ACCEPT held back for their data.
@@ -266,7 +272,7 @@ def enough_backlog(case: Case) -> int:
     drops in the worst second.
     """
     waiting = case.track.max_accept_queue or 0
-    drops = case.lost and (case.track.peak_drops or 0)
+    drops = min(case.lost, case.track.peak_drops or 0)
     if drops and case.track.last.backlog is not None:
         waiting = max(waiting, case.track.last.backlog + 1)  # it must have been full
     return min((waiting + drops) * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)

@@ -80,8 +80,9 @@ class Listener:
     have found room.  ``capped``: the backlog equals net.core.somaxconn, so that what the program
     asked for may have been cut.
 
-    ``drops`` counts since it began to listen: SYNs and last ACKs that it dropped, each retry
-    anew.  ``new_drops`` fell between the readings, ``peak_drops`` of them in one second.
+    ``drops`` counts since it began to listen: SYNs that it dropped, each retry anew, last ACKs
+    that found no room, each twice, and those that TCP_DEFER_ACCEPT held back, which are no loss.
+    ``new_drops`` fell between the readings, ``peak_drops`` of them in one second.
     ``syn_recv`` handshakes are under way at its address and port; listeners that share those
     share the number.
 

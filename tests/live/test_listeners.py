@@ -288,6 +288,35 @@ def test_an_mptcp_listener_is_one_and_has_its_drops(netns: NetNs) -> None:
             assert len(look(netns, *words, "--for", "10ms")["listeners"]) == 1
 
 
+HANDSHAKES_AND_A_FULL_QUEUE = """
+def knock(address, times):
+    for _ in range(times):
+        one = socket.socket()
+        one.setblocking(False)
+        one.bind((address, 0))
+        one.connect_ex(server.getsockname())
+        kept.append(one)
+"""
+
+
+def test_clients_that_believe_that_they_are_connected_count_once(netns: NetNs) -> None:
+    server = OVERFLOW.partition("for _")[0].replace("listen(2)", "listen(4)")
+    with owner(netns, setup=server + HANDSHAKES_AND_A_FULL_QUEUE) as one:
+        connect_without_end(netns, one)
+        one("knock('127.0.0.1', 3)")  # their handshakes lack the last step, here
+        netns.run("nft", "flush ruleset")
+        one("knock('127.0.0.2', 5)")  # these fill the queue first
+        wait_until(lambda: established(one) == 8)
+        data = dropping(netns, one.port("server"))  # the SYN-ACKs are sent again, and answered
+        found = listener_at(data, one.port("server"))
+        assert found["accept_queue"] == 5
+        assert established(one) == 8
+        lost = counter(data, "ListenDrops")["new"]
+        assert 1 <= lost < found["new_drops"]
+        word = "try was" if lost == 1 else "tries were"
+        assert f"; {lost} {word} dropped: " in found["verdict"]["message"]
+
+
 RULES = """
 table ip tests {
   chain in { type filter hook input priority 0; tcp dport PORT tcp flags & (syn|ack) == ack drop; }

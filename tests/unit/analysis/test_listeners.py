@@ -192,6 +192,13 @@ def test_packets_that_no_queue_dropped_are_a_warning() -> None:
     assert (verdict.severity, verdict.cause) == (Severity.WARN, facts.DISCARDED)
 
 
+def test_a_try_that_counts_twice_is_one() -> None:
+    twice = around(ListenOverflows=3, ListenDrops=3)
+    verdict = judged(track(listener(9, 8), listener(9, 8, 6)), NGINX, twice)
+    assert "3 tries were dropped" in verdict.message
+    assert commands(verdict) == ["tcptool apply 42:6 backlog=16"]  # 9 and 3, to three quarters
+
+
 def test_what_was_held_back_needs_no_longer_queue() -> None:
     full = track(listener(9, 8), listener(9, 8, 4))
     assert enough_backlog(Case(full, NGINX, HOLDING_BACK)) == 12
