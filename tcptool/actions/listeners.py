@@ -38,7 +38,7 @@ from tcptool.linux.cgroups import cgroup_paths
 from tcptool.linux.kernel import Kernel
 from tcptool.linux.lookup import sockets
 from tcptool.linux.owners import Owners, find_owners
-from tcptool.linux.sock_diag import Dump
+from tcptool.linux.sock_diag import FAMILIES, Dump
 from tcptool.linux.visit import Readings, read_step, visit
 from tcptool.model import target as targets
 from tcptool.model.filter import And, Compare, Filter, Or, States
@@ -73,8 +73,8 @@ def listeners(
 ) -> ListenersReport:
     """Look at the listeners for ``plan.window_s``; Ctrl-C ends that early, with what was seen.
 
-    Raises NotFound where the target names no listener, and NotPermitted, Unsupported or
-    OperationFailed where the kernel refuses to tell.
+    Raises NotFound where the target names no listener, and other TcptoolErrors where the kernel
+    refuses to tell.
     """
     host, home = host_facts(kernel), kernel.proc.netns_inode("self")
     selection = _select(kernel, plan)
@@ -98,7 +98,8 @@ def listeners(
     table = _Table(kernel, plan, watch, selection, around, missing)
     shown = table.listeners()
     groups = table.groups(shown)
-    findings = tuple(analysis.judge_namespace(around, shown)) if selection.everything else ()
+    whole = selection.everything and set(plan.families) == set(FAMILIES)
+    findings = tuple(analysis.judge_namespace(around, shown)) if whole else ()
     judged = [*(one.verdict for one in shown), *(one.verdict for one in groups), *findings]
     return ListenersReport(
         window_s=window_s,

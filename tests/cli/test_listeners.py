@@ -259,6 +259,7 @@ def test_a_target_that_does_not_listen_is_not_found(kernel: FakeKernel, words: l
 def test_the_namespace_is_told_only_where_all_listeners_are_asked_for(kernel: FakeKernel) -> None:
     whole = report(kernel)
     assert [one.cause for one in whole.findings] == ["small-backlog"]
+    assert report(kernel, families=FAMILIES[:1]).findings == ()
     document = run(kernel, "listeners", ":443", "--json").document["data"]
     assert (document["findings"], document["severity"]) == ([], "warn")
     assert document["namespace"]["counters"][0]["new"] == 80
