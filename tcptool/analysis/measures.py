@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, Final
 
 from tcptool.catalog.derived import share_percent
@@ -18,6 +18,7 @@ from tcptool.model.sock import Socket
 
 _WRAP_32: Final = 1 << 32
 _WRAP_16: Final = 1 << 16
+_NEAR: Final = 0.1
 _COUNTERS_64: Final = ("acked_bytes", "received_bytes", "sent_bytes")
 
 
@@ -53,6 +54,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
         goodput_bytes_per_s=_per_second(acked, duration_s),
         received_bytes_per_s=received_rate,
         pacing_bytes_per_s=_median(_finite(i.pacing_rate_bytes_per_s) for i in infos),
+        delivery_steady_percent=_steady(i.delivery_rate_bytes_per_s for i in infos),
         retrans_packets=change.of("total_retrans_packets"),
         retrans_percent=share_percent(retrans, sent),
         timeouts=change.of("total_rto"),
@@ -146,12 +148,16 @@ def _is_held(info: TcpInfo) -> bool | None:
 
 
 def _episode_ms(readings: Sequence[Reading], held: Sequence[bool | None]) -> float | None:
-    """How long a tail was held back on average, from one sample to the next free one."""
-    runs = [sum(1 for _ in run) for is_held, run in groupby(held) if is_held]
-    if not runs or len(readings) < 2:
+    """How long a tail was held back on average.
+
+    A segment that leaves ends an episode, also where the next tail is held by the next sample.
+    """
+    sent = [(one.socket.tcp_info or TcpInfo()).data_segs_out for one in readings]
+    episodes = len({segs for segs, is_held in zip(sent, held, strict=True) if is_held})
+    if not episodes or len(readings) < 2:
         return None
     pace_s = (readings[-1].at_s - readings[0].at_s) / (len(readings) - 1)
-    return sum(runs) * pace_s * 1000 / len(runs)
+    return sum(map(bool, held)) * pace_s * 1000 / episodes
 
 
 class _Changes:
@@ -229,6 +235,13 @@ def _median(values: Iterable[float | None]) -> float | None:
 def _share(values: Iterable[bool | None]) -> float | None:
     known = [value for value in values if value is not None]
     return 100 * sum(known) / len(known) if known else None
+
+
+def _steady(values: Iterable[int | None]) -> float | None:
+    """Share of the values that are near their median."""
+    known = [value for value in values if value is not None]
+    middle = _median(known)
+    return _share(abs(value - middle) <= _NEAR * middle for value in known) if middle else None
 
 
 def _spread(values: Iterable[int | None]) -> float | None:

@@ -58,7 +58,8 @@ RWND_HINT_PERCENT: Final = 5.0
 WINDOW_FULL_PERCENT: Final = 75.0
 WINDOW_MOVES_PERCENT: Final = 15.0
 WINDOW_SHRINKS_PERCENT: Final = 5.0
-"""Spread of snd_wnd: 0 % for a small buffer, 4-170 % for a slow reader."""
+WINDOW_STANDS_PERCENT: Final = 0.5
+"""Spread of snd_wnd: 0 % for a small buffer, 3-235 % for a slow reader."""
 CWND_REMEMBERS: Final = 3.0
 CWND_REMEMBERS_BBR: Final = 5.0
 """cwnd * mss over the window: cwnd only grows while it is used, so it shows what the window was.
@@ -81,6 +82,9 @@ LOSS_MODEL: Final = 1.22
 avoidance algorithm", 1997."""
 LOSS_MODEL_FACTOR: Final = 2.5
 """Above so many times the model, it is not loss that limits."""
+STEADY_PERCENT: Final = 75.0
+"""Share of samples with a delivery rate near its median, from which the path is full: 93-100 %
+behind a full bottleneck, 16-49 % where loss or reordering makes cwnd rise and fall."""
 SPURIOUS_SHARE: Final = 0.3
 """Share of retransmissions that the peer reports as needless, from which they are not loss."""
 REORDERINGS: Final = 10

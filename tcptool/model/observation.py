@@ -82,7 +82,8 @@ class Measures:
     Bytes, packets and times are changes over the window, unless they are a median (rtt,
     windows, buffers).  Percentages of samples: ``app_limited`` had the bit, ``held`` had
     0 < notsent < mss with room in window and cwnd, ``held_empty`` (of those held) had nothing in
-    flight, ``dry`` had less than a segment unsent, ``in_loss`` were in the congestion state loss.
+    flight, ``delivery_steady`` had a delivery rate within 10 % of its median, ``dry`` had less
+    than a segment unsent, ``in_loss`` were in the congestion state loss.
     """
 
     samples: int
@@ -103,6 +104,7 @@ class Measures:
     goodput_bytes_per_s: float | None = None
     received_bytes_per_s: float | None = None
     pacing_bytes_per_s: float | None = None
+    delivery_steady_percent: float | None = None
     retrans_packets: int | None = None
     retrans_percent: float | None = None
     timeouts: int | None = None

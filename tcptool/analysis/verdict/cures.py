@@ -40,9 +40,9 @@ def apply_command(case: Case, words: str, *, handle: str | None = None) -> str:
     return f"{right}tcptool apply {handle or case.seen.handle} {words}{where}"
 
 
-def _apply(case: Case, words: str, text: str, *, who: str = "application") -> Advice:
+def _apply(case: Case, words: str, text: str) -> Advice:
     return Advice(
-        who=who, text=text, command=apply_command(case, words), undo=_UNDO, takes_effect=NOW
+        who="socket", text=text, command=apply_command(case, words), undo=_UNDO, takes_effect=NOW
     )
 
 
@@ -185,7 +185,7 @@ def _nagle(case: Case) -> Cure:
                 text="write each message at once: writev() or sendmsg(), or MSG_MORE on all but "
                 "the last part",
             ),
-            _apply(case, "nodelay=1", "or send every write at once, whatever is in flight"),
+            _apply(case, "nodelay=1", "send every write at once, whatever is in flight"),
         ),
     )
 
@@ -278,7 +278,7 @@ def _application(case: Case) -> Cure:
         "there is nothing to tune in TCP: see what the application waits for (CPU, lock, disk, "
         "upstream, the peer's answer); send requests without waiting for each answer"
     )
-    return Cure(_at(case), (Advice(who="application", text=text),))
+    return Cure(None, (Advice(who="application", text=text),))
 
 
 def _loss(case: Case) -> Cure:
@@ -345,11 +345,7 @@ def _local_queue(case: Case) -> Cure:
 
 def _slow_start(case: Case) -> Cure:
     text = "use connections again instead of new ones; a transfer this short ends before full speed"
-    return Cure(_at(case), (Advice(who="application", text=text),))
-
-
-def _path_rate(case: Case) -> Cure:
-    return Cure(_at(case), ())
+    return Cure(None, (Advice(who="application", text=text),))
 
 
 # -- receiver ------------------------------------------------------------------------------
@@ -422,7 +418,6 @@ _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {
     "local-queue": _local_queue,
     "bufferbloat": _bloat,
     "slow-start": _slow_start,
-    "path-rate": _path_rate,
     "local-slow-reader": _local_slow_reader,
     "local-buffer": _local_buffer,
 }

@@ -42,9 +42,10 @@ FLOWS: Final[tuple[Test, ...]] = (
     sender.reordering,
     sender.loss,
     sender.queueing,
+    sender.path_rate_with_loss,
     sender.slow_start,
-    sender.path_rate,
     sender.local_queue,
+    sender.path_rate,
 )
 """Tests on what many samples have in common."""
 

@@ -78,7 +78,7 @@ def receive_window(case: Case) -> Found | None:
         or (limited >= limits.RWND_HINT_PERCENT and (full or moves >= limits.WINDOW_MOVES_PERCENT))
     ):
         return None
-    confidence = max(limited / 100, 0.7)
+    confidence = min(max(limited / 100, 0.7), 0.95)
     evidence = [
         f"rwnd_limited_us is {percent(limited)} of busy_time_us",
         f"snd_wnd_bytes {size(own.snd_wnd_bytes)} (at least {size(own.min_snd_wnd_bytes)}, "
@@ -107,6 +107,8 @@ def _has_shrunk(case: Case) -> str:
     cwnd, window, mss = own.cwnd_packets, own.snd_wnd_bytes, own.mss_bytes
     if not cwnd or not window or not mss or cwnd <= limits.INITIAL_CWND:
         return ""
+    if (own.snd_wnd_spread_percent or 0.0) < limits.WINDOW_STANDS_PERCENT:
+        return ""  # nobody reads so evenly; it was made smaller after the handshake
     once = limits.CWND_REMEMBERS_BBR if case.is_bbr else limits.CWND_REMEMBERS
     if cwnd * mss < once * window:
         return ""
@@ -214,39 +216,71 @@ def application_by_elimination(case: Case) -> Found | None:
 def reordering(case: Case) -> Found | None:
     """Reordering that is taken for loss, or that alone makes cwnd small."""
     own = case.own
-    seen = own.reorderings or 0
-    if seen < limits.REORDERINGS:
-        return None
-    again = own.retrans_packets or 0
+    seen, again, needless = own.reorderings or 0, own.retrans_packets or 0, own.spurious or 0
     is_loss = (own.retrans_percent or 0.0) >= limits.RETRANS_PERCENT
-    spurious = again and (own.spurious or 0) / again >= limits.SPURIOUS_SHARE
-    if is_loss and not spurious:
+    is_spurious = again > 0 and needless / again >= limits.SPURIOUS_SHARE
+    if _is_steady(case) or not (is_spurious if is_loss else seen >= limits.REORDERINGS):
         return None
-    evidence = [
+    evidence = (
         f"reord_seen rose by {seen}, reordering_packets {case.info.reordering_packets}",
-        f"retransmitted {percent(own.retrans_percent)} of the bytes; {own.spurious or 0} of "
-        f"{again} retransmissions were needless (dsack_dups)",
-    ]
-    return Found("reordering", 0.75, tuple(evidence))
+        f"retransmitted {percent(own.retrans_percent)} of the bytes; {needless} of {again} "
+        "retransmissions were needless (dsack_dups)",
+        _steadiness(case),
+    )
+    return Found("reordering", 0.75, evidence)
+
+
+def _is_steady(case: Case) -> bool:
+    """Whether data arrives at an even rate, as it does behind a bottleneck that is full."""
+    return (case.own.delivery_steady_percent or 0.0) >= limits.STEADY_PERCENT
+
+
+def _steadiness(case: Case) -> str:
+    return (
+        "delivery_rate_bytes_per_s within 10 % of its median in "
+        f"{percent(case.own.delivery_steady_percent)} of the samples"
+    )
 
 
 def loss(case: Case) -> Found | None:
-    """Loss: what limits, or only a companion of a full path."""
-    own, mss = case.own, case.own.mss_bytes
-    share, goodput = own.retrans_percent, own.goodput_bytes_per_s
-    if not own.retrans_packets or share is None or share < limits.RETRANS_PERCENT:
+    """Loss that limits: the rate is no more than the model gives, and rises and falls with cwnd."""
+    evidence = _loss_evidence(case)
+    if not evidence or _is_steady(case) or _beats_model(case):
         return None
-    if mss is None or not own.rtt_us or goodput is None:
+    return Found("loss", 0.8, (*evidence, _steadiness(case)))
+
+
+def path_rate_with_loss(case: Case) -> Found | None:
+    """Loss that does not limit: a companion of a full path."""
+    evidence = _loss_evidence(case)
+    if not evidence:
         return None
-    model = mathis_bytes_per_s(mss, own.rtt_us, share)
-    evidence = (
-        f"retrans_bytes {percent(share)} of sent_bytes "
+    return Found("path-rate-with-loss", 0.8, (*evidence, _steadiness(case)))
+
+
+def _loss_evidence(case: Case) -> tuple[str, ...]:
+    """What was lost, and what that leaves; empty where it is not worth a word."""
+    own, model = case.own, _model_bytes_per_s(case)
+    if model is None or (own.retrans_percent or 0.0) < limits.RETRANS_PERCENT:
+        return ()
+    return (
+        f"retrans_bytes {percent(own.retrans_percent)} of sent_bytes "
         f"(total_retrans_packets rose by {own.retrans_packets})",
-        f"acknowledged {rate(goodput)}; the loss model 1.22 * mss/(rtt * sqrt(p)) gives "
-        f"{rate(model)} at rtt_us {micros(own.rtt_us)}",
+        f"acknowledged {rate(own.goodput_bytes_per_s)}; the loss model 1.22 * mss/(rtt * sqrt(p)) "
+        f"gives {rate(model)} at rtt_us {micros(own.rtt_us)}",
     )
-    limits_it = goodput < limits.LOSS_MODEL_FACTOR * model
-    return Found("loss" if limits_it else "path-rate-with-loss", 0.8, evidence)
+
+
+def _beats_model(case: Case) -> bool:
+    model = _model_bytes_per_s(case) or 0.0
+    return (case.own.goodput_bytes_per_s or 0.0) >= limits.LOSS_MODEL_FACTOR * model
+
+
+def _model_bytes_per_s(case: Case) -> float | None:
+    own = case.own
+    if not own.mss_bytes or not own.rtt_us or not own.retrans_percent or not own.retrans_packets:
+        return None
+    return mathis_bytes_per_s(own.mss_bytes, own.rtt_us, own.retrans_percent)
 
 
 def mathis_bytes_per_s(mss_bytes: float, rtt_us: float, retrans_percent: float) -> float:
@@ -269,7 +303,7 @@ def queueing(case: Case) -> Found | None:
         f"{micros(queue_us)} in queues",
         f"wmem_alloc_bytes {size(here)} in this host, {size(flying)} in flight",
     )
-    is_local = flying > 0 and here >= limits.LOCAL_SHARE * limits.SKB_OVERHEAD * flying
+    is_local = _is_in_this_host(case)
     return Found("local-queue" if is_local else "bufferbloat", 0.85, evidence)
 
 
@@ -307,15 +341,25 @@ def path_rate(case: Case) -> Found | None:
 
 
 def local_queue(case: Case) -> Found | None:
-    """Data that this host holds back below TCP."""
+    """Data that this host holds back below TCP, in a queue too short to inflate the round trip."""
     own = case.own
     if not own.wmem_alloc_bytes or (own.notsent_bytes or 0.0) <= (own.mss_bytes or 0):
         return None
+    if not _is_in_this_host(case):
+        return None
+    flying = (own.in_flight_packets or 0.0) * (own.mss_bytes or 0)
     evidence = (
-        f"wmem_alloc_bytes {size(own.wmem_alloc_bytes)} below TCP, "
-        f"notsent_bytes {size(own.notsent_bytes)} waits",
+        f"wmem_alloc_bytes {size(own.wmem_alloc_bytes)} below TCP, {size(flying)} in flight",
+        f"notsent_bytes {size(own.notsent_bytes)} waits above it",
     )
-    return Found("local-queue", 0.5, evidence)
+    return Found("local-queue", 0.7, evidence)
+
+
+def _is_in_this_host(case: Case) -> bool:
+    """Whether much of what is in flight has not left this host."""
+    flying = (case.own.in_flight_packets or 0.0) * (case.own.mss_bytes or 0)
+    here = case.own.wmem_alloc_bytes or 0.0
+    return flying > 0 and here >= limits.LOCAL_SHARE * limits.SKB_OVERHEAD * flying
 
 
 def _round(value: float | None) -> str:

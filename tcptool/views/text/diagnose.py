@@ -95,6 +95,12 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
         f"{owner} {clean(one.handle)}, {one.state}, {clean(one.congestion or '-')}; "
         f"{one.measures.samples} samples in {window}"
     )
+    for word, moved in (
+        ("sent", one.measures.goodput_bytes_per_s),
+        ("received", one.measures.received_bytes_per_s),
+    ):
+        if moved:
+            sampled += f"; {word} {human(moved, Unit.BYTES_PER_SECOND)}"
     yield from textwrap.wrap(sampled, _width(look))
     yield from _verdict(one, look)
     for line in one.evidence:
@@ -110,7 +116,7 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
     for number, note in enumerate(one.notes):
         yield from _row("note" if number == 0 else "", note, look)
     if any(advice.command for advice in one.advice):
-        yield from _command("then", one.again)
+        yield from _command("then", one.again, look)
 
 
 def _verdict(one: Diagnosis, look: Look) -> Iterator[str]:
@@ -129,9 +135,9 @@ def _advice(label: str, advice: Advice, look: Look) -> Iterator[str]:
     text = f"{advice.who}: {advice.text}{when.get(advice.takes_effect or '', '')}"
     yield from _row(label, text, look)
     if advice.command:
-        yield from _command("", advice.command)
+        yield from _command("", advice.command, look)
     if advice.undo:
-        yield from _command("", f"{advice.undo}    # takes it back")
+        yield from _command("", advice.undo, look, "    # takes it back")
 
 
 def _goal(goal: Goal, look: Look) -> Iterator[str]:
@@ -167,9 +173,10 @@ def _row(label: str, text: str, look: Look) -> Iterator[str]:
     )
 
 
-def _command(label: str, command: str) -> Iterator[str]:
+def _command(label: str, command: str, look: Look, after: str = "") -> Iterator[str]:
     """A line to paste: never broken, however narrow the terminal is."""
-    yield f"  {label:<{_LABEL - 2}}{clean(command)}"
+    bold, plain = ("\x1b[1m", "\x1b[0m") if look.color else ("", "")
+    yield f"  {label:<{_LABEL - 2}}{bold}{clean(command)}{plain}{after}"
 
 
 def _width(look: Look) -> int:
