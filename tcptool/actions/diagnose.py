@@ -114,7 +114,7 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
         watched,
         kernel,
         pace_s=_pace_s(subjects),
-        for_s=plan.for_s or _window_s(subjects),
+        for_s=plan.for_s or _window_s(subjects, taken.survey),
         progress=progress,
     )
     load = load_percent()
@@ -428,8 +428,9 @@ def _pace_s(subjects: Sequence[_Subject]) -> float:
     )
 
 
-def _window_s(subjects: Sequence[_Subject]) -> float:
-    """Long enough for the slowest path, and not longer than anybody waits."""
-    times = [one.found.socket.tcp_info.rtt_us or 0 for one in subjects if one.found.socket.tcp_info]
-    wanted = limits.WINDOW_ROUND_TRIPS * max(times, default=0) / 1e6
+def _window_s(subjects: Sequence[_Subject], survey: Survey | None) -> float:
+    """Long enough for the path of the one that was named, and not longer than anybody waits."""
+    infos = [one.found.socket.tcp_info for one in subjects if survey is None]
+    longest_us = max((info.rtt_us or 0 for info in infos if info), default=0)
+    wanted = limits.WINDOW_ROUND_TRIPS * longest_us / 1e6
     return min(max(limits.WINDOW_S, wanted), limits.MAX_WINDOW_S)

@@ -43,6 +43,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
         reset=len(known) < len(readings),
         mss_bytes=infos[-1].snd_mss_bytes,
         rtt_us=_median(i.rtt_us for i in infos),
+        low_rtt_us=_tenth(i.rtt_us for i in infos),
         min_rtt_us=infos[-1].min_rtt_us,
         acked_bytes=acked,
         received_bytes=received,
@@ -195,6 +196,7 @@ def _memory(sockets: Sequence[Socket]) -> dict[str, Any]:
             share_percent(one.wmem_queued_bytes, one.sndbuf_bytes) for one in known
         ),
         "receive_queue_bytes": _median(sock.receive_queue_bytes for sock in sockets),
+        "receive_queue_moves": len({sock.receive_queue_bytes for sock in sockets}) > 1,
         "rcvbuf_bytes": median("rcvbuf_bytes"),
         "rcvbuf_used_percent": _median(
             share_percent(one.rmem_alloc_bytes, one.rcvbuf_bytes) for one in known
@@ -235,6 +237,11 @@ def _median(values: Iterable[float | None]) -> float | None:
 def _share(values: Iterable[bool | None]) -> float | None:
     known = [value for value in values if value is not None]
     return 100 * sum(known) / len(known) if known else None
+
+
+def _tenth(values: Iterable[int | None]) -> int | None:
+    known = sorted(value for value in values if value is not None)
+    return known[len(known) // 10] if known else None
 
 
 def _steady(values: Iterable[int | None]) -> float | None:

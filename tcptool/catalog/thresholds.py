@@ -77,6 +77,8 @@ APP_PERCENT: Final = 50.0
 APP_ALWAYS_PERCENT: Final = 90.0
 DRY_PERCENT: Final = 80.0
 RETRANS_PERCENT: Final = 0.3
+LOSS_PERCENT: Final = 0.1
+"""Enough for loss to be what limits, if the path is not full and the rate is what it allows."""
 LOSS_MODEL: Final = 1.22
 """sqrt(3/2) of Mathis, Semke, Mahdavi and Ott, "The macroscopic behavior of the TCP congestion
 avoidance algorithm", 1997."""
@@ -85,6 +87,9 @@ LOSS_MODEL_FACTOR: Final = 2.5
 STEADY_PERCENT: Final = 75.0
 """Share of samples with a delivery rate near its median, from which the path is full: 93-100 %
 behind a full bottleneck, 16-49 % where loss or reordering makes cwnd rise and fall."""
+STANDING_QUEUE: Final = 1.2
+"""Round trip of the quickest tenth of the samples over min_rtt, from which a queue never empties,
+so the path is full: 1.2-1.6 with a queue of half a round trip or more, at most 1.07 with loss."""
 SPURIOUS_SHARE: Final = 0.3
 """Share of retransmissions that the peer reports as needless, from which they are not loss."""
 REORDERINGS: Final = 10

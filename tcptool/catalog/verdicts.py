@@ -222,7 +222,7 @@ _ALL: Final = (
         Severity.WARN,
         "path",
         "The rate is what the loss rate and the round trip allow this congestion control.",
-        "retransmissions >= 0.3 % of the bytes, goodput below 2.5 times mss/rtt * 1.22/sqrt(p), "
+        "retransmissions >= 0.1 % of the bytes, goodput below 2.5 times mss/rtt * 1.22/sqrt(p), "
         "and a delivery rate that rises and falls with cwnd",
         "A count of retransmissions alone says nothing: the share decides.",
     ),
@@ -233,8 +233,8 @@ _ALL: Final = (
         "path",
         "The rate is well above what loss alone would allow: a full bottleneck with a short queue "
         "or a congestion control that does not mind the loss.",
-        "retransmissions >= 0.3 % of the bytes, and a delivery rate that stands (a full "
-        "bottleneck) or a goodput above the loss model's",
+        "retransmissions >= 0.3 % of the bytes, and a full bottleneck (an even delivery "
+        "rate, a queue that never empties) or a goodput above the loss model's",
     ),
     Verdict(
         "local-queue",

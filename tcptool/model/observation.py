@@ -91,6 +91,8 @@ class Measures:
     reset: bool
     mss_bytes: int | None = None
     rtt_us: float | None = None
+    low_rtt_us: int | None = None
+    """Only a tenth of the samples had a shorter round trip."""
     min_rtt_us: int | None = None
     acked_bytes: int | None = None
     received_bytes: int | None = None
@@ -137,6 +139,7 @@ class Measures:
     wmem_alloc_bytes: float | None = None
     sndbuf_used_percent: float | None = None
     receive_queue_bytes: float | None = None
+    receive_queue_moves: bool | None = None
     rcvbuf_bytes: float | None = None
     rcvbuf_used_percent: float | None = None
     rcv_wnd_bytes: float | None = None

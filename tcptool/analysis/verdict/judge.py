@@ -53,8 +53,7 @@ FLOWS: Final[tuple[Test, ...]] = (
 def diagnose(seen: Observation) -> Diagnosis:
     """What holds the connection back."""
     case = open_case(seen)
-    doubts = tuple(_doubts(case))
-    found = _first(STATES, case) or _doubted(_first(FLOWS, case), len(doubts)) or _nothing(case)
+    found, doubts = _found(case)
     is_clear = found.confidence >= limits.CLEAR
     verdict = VERDICTS[found.verdict if is_clear else UNCLEAR]
     cure = cure_of(verdict.name, case)
@@ -89,18 +88,23 @@ def diagnose(seen: Observation) -> Diagnosis:
     )
 
 
+def _found(case: Case) -> tuple[Found, tuple[str, ...]]:
+    """The verdict, and the reasons to believe it less."""
+    if settled := _first(STATES, case):
+        return settled, ()
+    doubts = tuple(_doubts(case))
+    found = _first(FLOWS, case)
+    if found is None:
+        return _nothing(case), doubts
+    return found._replace(confidence=found.confidence * limits.DOUBT ** len(doubts)), doubts
+
+
 def _first(tests: tuple[Test, ...], case: Case) -> Found | None:
     for test in tests:
         found = test(case)
         if found is not None:
             return found
     return None
-
-
-def _doubted(found: Found | None, doubts: int) -> Found | None:
-    if found is None:
-        return None
-    return found._replace(confidence=found.confidence * limits.DOUBT**doubts)
 
 
 def _nothing(case: Case) -> Found:

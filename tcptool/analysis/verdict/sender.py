@@ -219,7 +219,7 @@ def reordering(case: Case) -> Found | None:
     seen, again, needless = own.reorderings or 0, own.retrans_packets or 0, own.spurious or 0
     is_loss = (own.retrans_percent or 0.0) >= limits.RETRANS_PERCENT
     is_spurious = again > 0 and needless / again >= limits.SPURIOUS_SHARE
-    if _is_steady(case) or not (is_spurious if is_loss else seen >= limits.REORDERINGS):
+    if _is_full(case) or not (is_spurious if is_loss else seen >= limits.REORDERINGS):
         return None
     evidence = (
         f"reord_seen rose by {seen}, reordering_packets {case.info.reordering_packets}",
@@ -230,38 +230,44 @@ def reordering(case: Case) -> Found | None:
     return Found("reordering", 0.75, evidence)
 
 
-def _is_steady(case: Case) -> bool:
-    """Whether data arrives at an even rate, as it does behind a bottleneck that is full."""
-    return (case.own.delivery_steady_percent or 0.0) >= limits.STEADY_PERCENT
+def _is_full(case: Case) -> bool:
+    """Whether the bottleneck is full: data arrives at an even rate, or a queue never empties."""
+    own = case.own
+    if (own.delivery_steady_percent or 0.0) >= limits.STEADY_PERCENT:
+        return True
+    low_us, least_us = own.low_rtt_us or 0, own.min_rtt_us or 0
+    return least_us > 0 and low_us >= limits.STANDING_QUEUE * least_us
 
 
 def _steadiness(case: Case) -> str:
+    own = case.own
     return (
         "delivery_rate_bytes_per_s within 10 % of its median in "
-        f"{percent(case.own.delivery_steady_percent)} of the samples"
+        f"{percent(own.delivery_steady_percent)} of the samples; rtt_us seldom below "
+        f"{micros(own.low_rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}"
     )
 
 
 def loss(case: Case) -> Found | None:
     """Loss that limits: the rate is no more than the model gives, and rises and falls with cwnd."""
-    evidence = _loss_evidence(case)
-    if not evidence or _is_steady(case) or _beats_model(case):
+    evidence = _loss_evidence(case, limits.LOSS_PERCENT)
+    if not evidence or _is_full(case) or _beats_model(case):
         return None
     return Found("loss", 0.8, (*evidence, _steadiness(case)))
 
 
 def path_rate_with_loss(case: Case) -> Found | None:
     """Loss that does not limit: a companion of a full path."""
-    evidence = _loss_evidence(case)
+    evidence = _loss_evidence(case, limits.RETRANS_PERCENT)
     if not evidence:
         return None
     return Found("path-rate-with-loss", 0.8, (*evidence, _steadiness(case)))
 
 
-def _loss_evidence(case: Case) -> tuple[str, ...]:
+def _loss_evidence(case: Case, least_percent: float) -> tuple[str, ...]:
     """What was lost, and what that leaves; empty where it is not worth a word."""
     own, model = case.own, _model_bytes_per_s(case)
-    if model is None or (own.retrans_percent or 0.0) < limits.RETRANS_PERCENT:
+    if model is None or (own.retrans_percent or 0.0) < least_percent:
         return ()
     return (
         f"retrans_bytes {percent(own.retrans_percent)} of sent_bytes "

@@ -87,6 +87,10 @@ def zero_window(case: Case) -> Found | None:
     ]
     if (info.probes or 0) >= limits.TIMEOUTS_IN_A_ROW:
         return Found("dead-peer", 0.9, tuple(evidence))
+    if case.other is not None and case.other.receive_queue_moves:
+        left = size(case.other.receive_queue_bytes)
+        evidence.append(f"the other end: receive_queue_bytes {left} and moving: it does read")
+        return Found("slow-reader", 0.9, tuple(evidence))
     if info.last_ack_recv_ms is not None:
         heard = human(info.last_ack_recv_ms, Unit.MILLISECONDS)
         evidence.append(f"the peer answers: last_ack_recv_ms {heard} ago")

@@ -68,7 +68,7 @@ def write_for_people(report: DiagnoseReport, out: IO[str], look: Look) -> None:
     lines: list[str] = []
     if not report.complete:
         lines += ["Ended by Ctrl-C: the verdicts rest on what was sampled until then.", ""]
-    if report.survey is not None:
+    if report.survey is not None and report.survey.sampled < report.survey.sockets:
         lines += [*_survey(report.survey, look), ""]
     for one in report.diagnoses:
         lines += [*_page(one, look), ""]
