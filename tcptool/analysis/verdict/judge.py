@@ -154,9 +154,12 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"{own.timeouts} retransmission timeouts, each of rtt + 200 ms or more (total_rto)"
     elif own.timeouts is None and (own.in_loss_percent or 0.0) >= limits.TIMEOUT_SHARE_PERCENT:
         yield f"in the congestion state loss in {percent(own.in_loss_percent)} of the samples"
-    if own.retrans_packets and (own.spurious or 0) / own.retrans_packets > limits.SPURIOUS_SHARE:
+    again, needless = own.retrans_packets or 0, own.spurious or 0
+    if (own.retrans_percent or 0.0) >= limits.LOSS_PERCENT and (
+        needless > limits.SPURIOUS_SHARE * again
+    ):
         yield (
-            f"{own.spurious} of {own.retrans_packets} retransmissions were needless (dsack_dups): "
+            f"{needless} of {again} retransmissions were needless (dsack_dups): "
             "reordering or late acknowledgements, not loss"
         )
     if own.ce_percent:

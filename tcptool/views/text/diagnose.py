@@ -125,7 +125,7 @@ def _verdict(one: Diagnosis, look: Look) -> Iterator[str]:
     if one.leaning:
         headline += f"; closest is {one.leaning}"
     text = f"{headline} ({one.verdict}, confidence {one.confidence:.2f})"
-    first, *rest = textwrap.wrap(text, _width(look) - _LABEL)
+    first, *rest = textwrap.wrap(text, _width(look) - _LABEL, break_on_hyphens=False)
     yield f"{color}{one.severity.upper():<{_LABEL}}{first}{plain}"
     yield from (f"{color}{'':<{_LABEL}}{line}{plain}" for line in rest)
 
