@@ -24,7 +24,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect listeners explain apply verify undo options profiles probe serve schema completion help'
+            values='list inspect listeners diagnose explain apply verify undo options profiles probe serve schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -93,6 +93,34 @@ _tcptool() {
                     ;;
             esac
             ;;
+        diagnose)
+            options='--for --top --target --from --record --fail-on --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --for)
+                    ;;
+                --top)
+                    ;;
+                --target)
+                    ;;
+                --from)
+                    ;;
+                --record)
+                    ;;
+                --fail-on)
+                    values='warn fail'
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    ask=sockets
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         explain)
             options='--json --color --debug -h --help'
             case $previous in
@@ -100,7 +128,7 @@ _tcptool() {
                     values='auto always never'
                     ;;
                 *)
-                    values='state ca_state retransmits probes backoff options snd_wscale rcv_wscale delivery_rate_app_limited fastopen_client_fail rto_us ato_us snd_mss_bytes rcv_mss_bytes unacked_packets sacked_packets lost_packets retrans_packets fackets last_data_sent_ms last_ack_sent_ms last_data_recv_ms last_ack_recv_ms pmtu_bytes rcv_ssthresh_bytes rtt_us rttvar_us snd_ssthresh_packets snd_cwnd_packets advmss_bytes reordering_packets rcv_rtt_us rcv_space_bytes total_retrans_packets pacing_rate_bytes_per_s max_pacing_rate_bytes_per_s acked_bytes received_bytes segs_out segs_in notsent_bytes min_rtt_us data_segs_in data_segs_out delivery_rate_bytes_per_s busy_time_us rwnd_limited_us sndbuf_limited_us delivered_packets delivered_ce_packets sent_bytes retrans_bytes dsack_dups reord_seen rcv_ooopack_packets snd_wnd_bytes rcv_wnd_bytes rehash total_rto total_rto_recoveries total_rto_time_ms received_ce_packets delivered_e1_bytes delivered_e0_bytes delivered_ce_bytes received_e1_bytes received_e0_bytes received_ce_bytes accecn_raw protocol family local_address local_port peer_address peer_port local peer process pid fd holders uid inode cookie ifindex cgroup_id cgroup mark receive_queue_bytes send_queue_bytes accept_queue backlog timer timer_expires_ms timer_retransmits shutdown rmem_alloc_bytes rcvbuf_bytes wmem_alloc_bytes sndbuf_bytes fwd_alloc_bytes wmem_queued_bytes optmem_bytes backlog_bytes drops congestion tos tclass retrans_percent limited_by effective_rcv_wnd_bytes queueing_us cwnd_rate_bytes_per_s window_rate_bytes_per_s bw_lo bw_hi pacing_gain cwnd_gain enabled ce_state alpha ab_ecn ab_tot rttcnt minrtt_us subflows add_addr_signal add_addr_accepted subflows_max add_addr_signal_max add_addr_accepted_max flags token write_seq snd_una rcv_nxt local_addr_used local_addr_max csum_enabled subflows_total endp_laminar_max endp_fullmesh_max SO_DEBUG SO_REUSEADDR SO_TYPE SO_ERROR SO_DONTROUTE SO_BROADCAST SO_SNDBUF SO_RCVBUF SO_KEEPALIVE SO_OOBINLINE SO_NO_CHECK SO_PRIORITY SO_LINGER SO_BSDCOMPAT SO_REUSEPORT SO_RCVLOWAT SO_SNDLOWAT SO_RCVTIMEO SO_SNDTIMEO SO_BINDTODEVICE SO_ATTACH_FILTER SO_DETACH_FILTER SO_PEERNAME SO_TIMESTAMP SO_ACCEPTCONN SO_SNDBUFFORCE SO_RCVBUFFORCE SO_TIMESTAMPNS SO_MARK SO_TIMESTAMPING SO_PROTOCOL SO_DOMAIN SO_PEEK_OFF SO_LOCK_FILTER SO_BUSY_POLL SO_MAX_PACING_RATE SO_INCOMING_CPU SO_ATTACH_BPF SO_ATTACH_REUSEPORT_CBPF SO_ATTACH_REUSEPORT_EBPF SO_CNX_ADVICE SO_MEMINFO SO_INCOMING_NAPI_ID SO_COOKIE SO_ZEROCOPY SO_TXTIME SO_BINDTOIFINDEX SO_RCVTIMEO_NEW SO_SNDTIMEO_NEW SO_DETACH_REUSEPORT_BPF SO_PREFER_BUSY_POLL SO_BUSY_POLL_BUDGET SO_NETNS_COOKIE SO_BUF_LOCK SO_RESERVE_MEM SO_TXREHASH SO_RCVMARK SO_PASSPIDFD SO_PEERPIDFD SO_RCVPRIORITY SO_PASSRIGHTS SO_INQ TCP_NODELAY TCP_MAXSEG TCP_CORK TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT TCP_SYNCNT TCP_LINGER2 TCP_DEFER_ACCEPT TCP_WINDOW_CLAMP TCP_INFO TCP_QUICKACK TCP_CONGESTION TCP_MD5SIG TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK TCP_USER_TIMEOUT TCP_REPAIR TCP_REPAIR_QUEUE TCP_QUEUE_SEQ TCP_REPAIR_OPTIONS TCP_FASTOPEN TCP_TIMESTAMP TCP_NOTSENT_LOWAT TCP_CC_INFO TCP_SAVE_SYN TCP_SAVED_SYN TCP_REPAIR_WINDOW TCP_FASTOPEN_CONNECT TCP_ULP TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_FASTOPEN_NO_COOKIE TCP_ZEROCOPY_RECEIVE TCP_INQ TCP_TX_DELAY TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_INFO TCP_AO_GET_KEYS TCP_AO_REPAIR TCP_IS_MPTCP TCP_RTO_MAX_MS TCP_RTO_MIN_US TCP_DELACK_MAX_US IP_TOS IP_TTL IP_OPTIONS IP_MTU_DISCOVER IP_RECVERR IP_MTU IP_FREEBIND IP_TRANSPARENT IP_MINTTL IP_BIND_ADDRESS_NO_PORT IP_UNICAST_IF IP_LOCAL_PORT_RANGE IPV6_UNICAST_HOPS IPV6_MTU_DISCOVER IPV6_MTU IPV6_RECVERR IPV6_V6ONLY IPV6_DONTFRAG IPV6_TCLASS IPV6_AUTOFLOWLABEL IPV6_ADDR_PREFERENCES IPV6_MINHOPCOUNT IPV6_FREEBIND established syn-sent syn-recv fin-wait-1 fin-wait-2 time-wait close close-wait last-ack listen closing new-syn-recv bound-inactive open disorder cwr recovery loss off retransmit keepalive persist delayed-ack timestamps sack wscale ecn ecn-seen syn-data usec-timestamps fast-open-child none cookie-unavailable data-not-acked syn-retransmitted receive send changed pinned clamped'
+                    values='state ca_state retransmits probes backoff options snd_wscale rcv_wscale delivery_rate_app_limited fastopen_client_fail rto_us ato_us snd_mss_bytes rcv_mss_bytes unacked_packets sacked_packets lost_packets retrans_packets fackets last_data_sent_ms last_ack_sent_ms last_data_recv_ms last_ack_recv_ms pmtu_bytes rcv_ssthresh_bytes rtt_us rttvar_us snd_ssthresh_packets snd_cwnd_packets advmss_bytes reordering_packets rcv_rtt_us rcv_space_bytes total_retrans_packets pacing_rate_bytes_per_s max_pacing_rate_bytes_per_s acked_bytes received_bytes segs_out segs_in notsent_bytes min_rtt_us data_segs_in data_segs_out delivery_rate_bytes_per_s busy_time_us rwnd_limited_us sndbuf_limited_us delivered_packets delivered_ce_packets sent_bytes retrans_bytes dsack_dups reord_seen rcv_ooopack_packets snd_wnd_bytes rcv_wnd_bytes rehash total_rto total_rto_recoveries total_rto_time_ms received_ce_packets delivered_e1_bytes delivered_e0_bytes delivered_ce_bytes received_e1_bytes received_e0_bytes received_ce_bytes accecn_raw protocol family local_address local_port peer_address peer_port local peer process pid fd holders uid inode cookie ifindex cgroup_id cgroup mark receive_queue_bytes send_queue_bytes accept_queue backlog timer timer_expires_ms timer_retransmits shutdown rmem_alloc_bytes rcvbuf_bytes wmem_alloc_bytes sndbuf_bytes fwd_alloc_bytes wmem_queued_bytes optmem_bytes backlog_bytes drops congestion tos tclass retrans_percent limited_by effective_rcv_wnd_bytes queueing_us cwnd_rate_bytes_per_s window_rate_bytes_per_s bw_lo bw_hi pacing_gain cwnd_gain enabled ce_state alpha ab_ecn ab_tot rttcnt minrtt_us subflows add_addr_signal add_addr_accepted subflows_max add_addr_signal_max add_addr_accepted_max flags token write_seq snd_una rcv_nxt local_addr_used local_addr_max csum_enabled subflows_total endp_laminar_max endp_fullmesh_max SO_DEBUG SO_REUSEADDR SO_TYPE SO_ERROR SO_DONTROUTE SO_BROADCAST SO_SNDBUF SO_RCVBUF SO_KEEPALIVE SO_OOBINLINE SO_NO_CHECK SO_PRIORITY SO_LINGER SO_BSDCOMPAT SO_REUSEPORT SO_RCVLOWAT SO_SNDLOWAT SO_RCVTIMEO SO_SNDTIMEO SO_BINDTODEVICE SO_ATTACH_FILTER SO_DETACH_FILTER SO_PEERNAME SO_TIMESTAMP SO_ACCEPTCONN SO_SNDBUFFORCE SO_RCVBUFFORCE SO_TIMESTAMPNS SO_MARK SO_TIMESTAMPING SO_PROTOCOL SO_DOMAIN SO_PEEK_OFF SO_LOCK_FILTER SO_BUSY_POLL SO_MAX_PACING_RATE SO_INCOMING_CPU SO_ATTACH_BPF SO_ATTACH_REUSEPORT_CBPF SO_ATTACH_REUSEPORT_EBPF SO_CNX_ADVICE SO_MEMINFO SO_INCOMING_NAPI_ID SO_COOKIE SO_ZEROCOPY SO_TXTIME SO_BINDTOIFINDEX SO_RCVTIMEO_NEW SO_SNDTIMEO_NEW SO_DETACH_REUSEPORT_BPF SO_PREFER_BUSY_POLL SO_BUSY_POLL_BUDGET SO_NETNS_COOKIE SO_BUF_LOCK SO_RESERVE_MEM SO_TXREHASH SO_RCVMARK SO_PASSPIDFD SO_PEERPIDFD SO_RCVPRIORITY SO_PASSRIGHTS SO_INQ TCP_NODELAY TCP_MAXSEG TCP_CORK TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT TCP_SYNCNT TCP_LINGER2 TCP_DEFER_ACCEPT TCP_WINDOW_CLAMP TCP_INFO TCP_QUICKACK TCP_CONGESTION TCP_MD5SIG TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK TCP_USER_TIMEOUT TCP_REPAIR TCP_REPAIR_QUEUE TCP_QUEUE_SEQ TCP_REPAIR_OPTIONS TCP_FASTOPEN TCP_TIMESTAMP TCP_NOTSENT_LOWAT TCP_CC_INFO TCP_SAVE_SYN TCP_SAVED_SYN TCP_REPAIR_WINDOW TCP_FASTOPEN_CONNECT TCP_ULP TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_FASTOPEN_NO_COOKIE TCP_ZEROCOPY_RECEIVE TCP_INQ TCP_TX_DELAY TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_INFO TCP_AO_GET_KEYS TCP_AO_REPAIR TCP_IS_MPTCP TCP_RTO_MAX_MS TCP_RTO_MIN_US TCP_DELACK_MAX_US IP_TOS IP_TTL IP_OPTIONS IP_MTU_DISCOVER IP_RECVERR IP_MTU IP_FREEBIND IP_TRANSPARENT IP_MINTTL IP_BIND_ADDRESS_NO_PORT IP_UNICAST_IF IP_LOCAL_PORT_RANGE IPV6_UNICAST_HOPS IPV6_MTU_DISCOVER IPV6_MTU IPV6_RECVERR IPV6_V6ONLY IPV6_DONTFRAG IPV6_TCLASS IPV6_AUTOFLOWLABEL IPV6_ADDR_PREFERENCES IPV6_MINHOPCOUNT IPV6_FREEBIND established syn-sent syn-recv fin-wait-1 fin-wait-2 time-wait close close-wait last-ack listen closing new-syn-recv bound-inactive open disorder cwr recovery loss off retransmit keepalive persist delayed-ack timestamps sack wscale ecn ecn-seen syn-data usec-timestamps fast-open-child none cookie-unavailable data-not-acked syn-retransmitted receive send closed listener-overflow listener-filling listening handshake-unanswered dead-peer zero-window mtu-black-hole no-acks idle corked nagle pacing-cap slow-reader peer-buffer send-buffer application-limited reordering path-rate-with-loss local-queue bufferbloat slow-start path-rate local-slow-reader local-buffer not-limited-here unclear changed pinned clamped'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -519,7 +547,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='apply error explain inspect inspect-watch list list-groups listeners options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
+                    values='apply diagnose error explain inspect inspect-watch list list-groups listeners options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -537,7 +565,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect listeners explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
+                    values='list inspect listeners diagnose explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

@@ -43,6 +43,7 @@ class Spec(NamedTuple):
 
 
 LOOK: Final = "Look"
+JUDGE: Final = "Judge"
 TUNE: Final = "Tune"
 MEASURE: Final = "Measure"
 SERVE: Final = "Serve"
@@ -67,9 +68,15 @@ COMMANDS: Final = {
         "tcptool.cli.listeners",
         "listeners_command",
     ),
+    "diagnose": Spec(
+        "Say why connections are slow, with the evidence and the command that helps.",
+        JUDGE,
+        "tcptool.cli.diagnose",
+        "diagnose_command",
+    ),
     "explain": Spec(
-        "Explain a field, option, state or timer: meaning, unit, pitfalls.",
-        LOOK,
+        "Explain a field, option, state, timer or verdict: meaning, unit, pitfalls.",
+        JUDGE,
         "tcptool.cli.explain",
         "explain_command",
     ),

@@ -28,7 +28,7 @@ def explain_command(
     color: ColorMode = Color.AUTO,
     debug: Debug = False,
 ) -> None:
-    """Explain a field, option, state or timer: meaning, unit, pitfalls.
+    """Explain a field, option, state, timer or verdict: meaning, unit, pitfalls.
 
     Without a NAME, all names are listed.
     """
