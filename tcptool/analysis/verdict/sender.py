@@ -27,7 +27,8 @@ def held_back(case: Case) -> Found | None:
     if held < limits.HELD_PERCENT or mss is None:
         return None
     large = own.segment_bytes is not None and own.segment_bytes >= limits.SMALL_SEGMENT * mss
-    if large and held < limits.MOSTLY_HELD_PERCENT:
+    # A stream of large pieces has a tail too, which the next piece takes along: nobody waits.
+    if large and (held < limits.MOSTLY_HELD_PERCENT or not own.received_bytes):
         return None
     nodelay, cork = case.option("TCP_NODELAY"), case.option("TCP_CORK")
     is_corked = bool(cork) or (own.held_empty_percent or 0.0) > 50
