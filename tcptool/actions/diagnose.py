@@ -165,7 +165,7 @@ def _choose(kernel: Kernel, target: targets.Target | None, plan: Plan, taken: Ta
             ranks, chosen = _survey(kernel, _expression(target), plan.top)
     if not ranks:
         raise NotFound(_doing(target), "no TCP socket matches", "tcptool list shows what is there.")
-    chosen = _without_other_ends(chosen)
+    chosen = _without_other_ends(chosen)[: plan.top]
     taken.survey = Survey(
         sockets=len(ranks),
         suspects=sum(rank.score >= SUSPECT for rank in ranks),
@@ -227,7 +227,7 @@ def _of_process(found: Iterable[Found], top: int) -> tuple[list[_Rank], list[Fou
     """The sockets of one process that deserve more than a look."""
     ranked = [(_rank(_look(one.socket)), one) for one in found if one.socket.cookie]
     ranked.sort(key=lambda pair: pair[0], reverse=True)
-    return [rank for rank, _ in ranked], [one for _, one in ranked[:top]]
+    return [rank for rank, _ in ranked], [one for _, one in ranked[: 2 * top]]
 
 
 def _look(sock: Socket) -> tuple[Any, ...]:
@@ -258,7 +258,7 @@ def _survey(kernel: Kernel, expression: Filter | None, top: int) -> tuple[list[_
     ]
     if dump.missing:
         raise Unsupported("diagnosing", dump.missing[0].why, dump.missing[0].needs)
-    chosen = nlargest(top, ranked, key=lambda pair: pair[0])
+    chosen = nlargest(2 * top, ranked, key=lambda pair: pair[0])  # half may be other ends
     return [rank for rank, _ in ranked], _whole(kernel, [key for _, key in chosen])
 
 

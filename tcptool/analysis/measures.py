@@ -37,6 +37,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
     received_rate = _per_second(received, duration_s)
     held = [_is_held(info) for info in infos]
     rcv_wnd = _median(i.rcv_wnd_bytes for i in infos)
+    rcv_rtt = _median(i.rcv_rtt_us for i in infos)
     return Measures(
         samples=len(infos),
         duration_s=duration_s,
@@ -95,13 +96,12 @@ def measure(readings: Sequence[Reading]) -> Measures:
             share_percent(_in_flight_bytes(i), i.snd_wnd_bytes) for i in infos
         ),
         snd_wnd_spread_percent=_spread(i.snd_wnd_bytes for i in infos),
+        rcv_rtt_us=rcv_rtt,
         rcv_wnd_bytes=rcv_wnd,
         rcv_wnd_open_percent=_median(
             share_percent(i.rcv_wnd_bytes, i.rcv_ssthresh_bytes) for i in infos
         ),
-        rcv_wnd_used_percent=_window_used(
-            received_rate, _median(i.rcv_rtt_us for i in infos), rcv_wnd
-        ),
+        rcv_wnd_used_percent=_window_used(received_rate, rcv_rtt, rcv_wnd),
         **_memory([one.socket for one in known]),
     )
 

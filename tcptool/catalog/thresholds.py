@@ -28,7 +28,7 @@ SHORT_WINDOW_S: Final = 1.0
 
 CLEAR: Final = 0.5
 """Below it, a verdict is called unclear."""
-DOUBT: Final = 0.8
+DOUBT: Final = 0.85
 """What a confidence is multiplied with for each reason to doubt the samples."""
 BUSY_PERCENT: Final = 100.0
 """Load average per processor from which what looks like the network may be this host."""
@@ -49,6 +49,8 @@ FULL_SIZE: Final = 0.8
 
 HELD_PERCENT: Final = 20.0
 """Share of the samples with a held-back tail: 63-98 % with Nagle or cork, 0 % without."""
+MOSTLY_HELD_PERCENT: Final = 50.0
+"""The same where segments are large: the tail of a message of several segments waits."""
 SMALL_SEGMENT: Final = 0.5
 """Share of the MSS below which the average segment is small."""
 RWND_PERCENT: Final = 50.0

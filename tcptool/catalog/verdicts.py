@@ -154,7 +154,7 @@ _ALL: Final = (
         "A message was written in pieces. Nagle's algorithm holds the second piece until the "
         "first is acknowledged, and the peer delays that acknowledgement by up to 40 ms.",
         "in 20 % of the samples or more 0 < notsent < mss although window and cwnd have room, with "
-        "a segment in flight; segments are small",
+        "a segment in flight; segments are small, or it is 50 % and more",
         "TCP_NODELAY does not switch the peer's delayed ACK off; writing once avoids both.",
     ),
     Verdict(

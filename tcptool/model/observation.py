@@ -142,6 +142,7 @@ class Measures:
     receive_queue_moves: bool | None = None
     rcvbuf_bytes: float | None = None
     rcvbuf_used_percent: float | None = None
+    rcv_rtt_us: float | None = None
     rcv_wnd_bytes: float | None = None
     rcv_wnd_open_percent: float | None = None
     rcv_wnd_used_percent: float | None = None

@@ -12,6 +12,7 @@ more of it.  It holds addresses and ports, and no keys.  Unknown keys and events
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -93,28 +94,35 @@ def _recording(
     if not own:
         raise NotARecording(line, "the socket has no readings")
     try:
-        holders = tuple(
-            HolderRecord(**{name: one[name] for name in HolderRecord.__slots__})
-            for one in about["holders"]
-        )
-        options = about["options"]
+        options, load = about["options"], about["load_percent"]
         return Recording(
             handle=_text(line, about, "handle"),
-            netns=about["netns"],
-            holders=holders,
+            netns=_text_or_none(line, about, "netns"),
+            holders=tuple(_holder(line, one) for one in about["holders"]),
             readings=tuple(own),
-            other_handle=about["other_handle"],
+            other_handle=_text_or_none(line, about, "other_handle"),
             other_end=tuple(other),
             around=Surroundings(
                 options=None if options is None else {k: _option(v) for k, v in options.items()},
                 limits={str(name): int(value) for name, value in about["limits"].items()},
                 congestion_controls=tuple(map(str, about["congestion_controls"])),
-                load_percent=about["load_percent"],
+                load_percent=None if load is None else _finite(load),
             ),
             ended=bool(about["ended"]),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as exc:
+    except NotARecording:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as exc:
         raise NotARecording(line, f"it does not describe a socket ({exc!r})") from exc
+
+
+def _holder(line: int, one: Mapping[str, Any]) -> HolderRecord:
+    return HolderRecord(
+        pid=_whole(line, one, "pid"),
+        fd=_whole(line, one, "fd"),
+        process=_text(line, one, "process"),
+        start_ticks=_whole(line, one, "start_ticks"),
+    )
 
 
 def _option(value: Any) -> OptionValue:
@@ -125,9 +133,17 @@ def _option(value: Any) -> OptionValue:
 
 def _reading(line: int, values: Mapping[str, Any]) -> RawReading:
     try:
-        return RawReading(float(values["at_s"]), bytes.fromhex(values["reply"]))
-    except (KeyError, TypeError, ValueError) as exc:
+        return RawReading(_finite(values["at_s"]), bytes.fromhex(values["reply"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise NotARecording(line, f"it does not hold a reading ({exc!r})") from exc
+
+
+def _finite(value: Any) -> float:
+    """A number of JSON, which Python would read NaN and Infinity from too."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no number")
+    return number
 
 
 def _parsed(line: int, text: str) -> dict[str, Any]:
@@ -145,6 +161,10 @@ def _text(line: int, values: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise NotARecording(line, f"{name} is not a text")
     return value
+
+
+def _text_or_none(line: int, values: Mapping[str, Any], name: str) -> str | None:
+    return None if values[name] is None else _text(line, values, name)
 
 
 def _whole(line: int, values: Mapping[str, Any], name: str) -> int:

@@ -48,10 +48,13 @@ def _apply(case: Case, words: str, text: str) -> Advice:
 
 def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: str) -> Advice:
     """Raise one number of a sysctl with three, and how to put it back."""
-    numbers = [case.limit(f"{name}[{n}]") for n in range(3)]
-    old = " ".join(str(n) for n in numbers if n is not None)
-    numbers[place] = wanted
-    new = " ".join(str(n) for n in numbers if n is not None)
+    known = [case.limit(f"{name}[{n}]") for n in range(3)]
+    numbers = [str(n) for n in known if n is not None]
+    if len(numbers) < len(known):  # one number alone would become the smallest size
+        return Advice(who="host", text=f"{text} ({name})", takes_effect=effect)
+    old = " ".join(numbers)
+    numbers[place] = str(wanted)
+    new = " ".join(numbers)
     return Advice(
         who="host",
         text=text,

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 
 from tcptool.analysis.verdict.case import Case, Found, micros, percent, rate, size
-from tcptool.analysis.verdict.receiver import reads_slowly
+from tcptool.analysis.verdict.receiver import offers_little, reads_slowly
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.registry import UNLIMITED
+from tcptool.model.observation import Measures
 from tcptool.units import Unit, human
 
 
@@ -25,7 +26,9 @@ def held_back(case: Case) -> Found | None:
     held = own.held_percent or 0.0
     if held < limits.HELD_PERCENT or mss is None:
         return None
-    if own.segment_bytes is not None and own.segment_bytes >= limits.SMALL_SEGMENT * mss:
+    large = own.segment_bytes is not None and own.segment_bytes >= limits.SMALL_SEGMENT * mss
+    # A stream of large pieces has a tail too, which the next piece takes along: nobody waits.
+    if large and (held < limits.MOSTLY_HELD_PERCENT or not own.received_bytes):
         return None
     nodelay, cork = case.option("TCP_NODELAY"), case.option("TCP_CORK")
     is_corked = bool(cork) or (own.held_empty_percent or 0.0) > 50
@@ -84,10 +87,8 @@ def receive_window(case: Case) -> Found | None:
         f"snd_wnd_bytes {size(own.snd_wnd_bytes)} (at least {size(own.min_snd_wnd_bytes)}, "
         f"spread {percent(moves)}), {percent(used)} of it in flight",
     ]
-    if case.other is not None and (slow := reads_slowly(case.other)) is not None:
-        evidence += [f"the other end: {line}" for line in slow.evidence]
-        name = "slow-reader" if slow.confidence >= limits.CLEAR else "peer-buffer"
-        return Found(name, max(confidence, 0.9), tuple(evidence))
+    if case.other is not None and case.other.rcvbuf_used_percent is not None:
+        return _asked(case.other, confidence, evidence)
     if why := _has_shrunk(case):
         return Found("slow-reader", confidence, (*evidence, why))
     evidence.append("the window does not move: the peer reads what arrives")
@@ -95,6 +96,15 @@ def receive_window(case: Case) -> Found | None:
         top = 65_535 << case.info.snd_wscale
         evidence.append(f"its window scale {case.info.snd_wscale} allows {size(top)} at most")
     return Found("peer-buffer", confidence, tuple(evidence))
+
+
+def _asked(other: Measures, confidence: float, evidence: list[str]) -> Found | None:
+    """What the receiver, which is here too, says of its window: it knows, and so it wins."""
+    slow, small = reads_slowly(other), offers_little(other)
+    if not slow and not small:
+        return None
+    evidence += [f"the other end: {line}" for line in slow or small]
+    return Found("slow-reader" if slow else "peer-buffer", max(confidence, 0.9), tuple(evidence))
 
 
 def _has_shrunk(case: Case) -> str:
@@ -210,7 +220,7 @@ def application_by_elimination(case: Case) -> Found | None:
         f"in flight {percent(own.cwnd_used_percent)} of snd_cwnd_packets and "
         f"{percent(own.snd_wnd_used_percent)} of snd_wnd_bytes",
     )
-    return Found("application-limited", 0.65, evidence)
+    return Found("application-limited", 0.7, evidence)
 
 
 def reordering(case: Case) -> Found | None:
@@ -343,7 +353,7 @@ def path_rate(case: Case) -> Found | None:
     evidence.append(f"acknowledged {rate(goodput)}, pacing_rate_bytes_per_s {rate(pacing)}")
     if own.rtt_us and own.min_rtt_us:
         evidence.append(f"rtt_us {micros(own.rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}")
-    return Found("path-rate", 0.75, tuple(evidence))
+    return Found("path-rate", 0.8, tuple(evidence))
 
 
 def local_queue(case: Case) -> Found | None:

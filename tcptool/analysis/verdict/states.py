@@ -105,8 +105,6 @@ def dead_peer(case: Case) -> Found | None:
     unanswered = _trailing(
         case, lambda one: bool(one.socket.tcp_info and one.socket.tcp_info.probes)
     )
-    if not unanswered:
-        return None
     lasted_ms = (unanswered[0].at_s - unanswered[-1].at_s) * 1000
     patience_ms = max(2 * (info.rtt_us or 0) / 1000, limits.PROBE_PATIENCE_MS)
     most = max(one.socket.tcp_info.probes or 0 for one in unanswered if one.socket.tcp_info)
