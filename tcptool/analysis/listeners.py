@@ -275,7 +275,12 @@ def enough_backlog(case: Case) -> int:
     drops = min(case.lost, case.track.peak_drops or 0)
     if drops and case.track.last.backlog is not None:
         waiting = max(waiting, case.track.last.backlog + 1)  # it must have been full
-    return min((waiting + drops) * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)
+    return backlog_for(waiting + drops)
+
+
+def backlog_for(connections: int) -> int:
+    """The smallest backlog of which so many connections at once take less than 75 %."""
+    return min(connections * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)
 
 
 def _longer_queue(case: Case, *, buys_time: bool) -> Iterator[Cure]:

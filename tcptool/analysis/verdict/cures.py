@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from tcptool.analysis.listeners import backlog_for
 from tcptool.analysis.verdict.case import Case, micros, rate, size
 from tcptool.analysis.verdict.receiver import is_at_scale_limit
 from tcptool.analysis.verdict.sender import is_locked
@@ -69,8 +70,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
-    backlog = case.last.backlog or 0
-    wanted = max(128, 2 * backlog, 2 * waiting)
+    backlog, dropped = case.last.backlog or 0, case.own.dropped or 0
+    wanted = max(backlog_for(waiting + dropped), backlog + 1)
     advice = [
         Advice(
             who="application",
