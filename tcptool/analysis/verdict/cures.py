@@ -47,6 +47,16 @@ def _apply(case: Case, words: str, text: str) -> Advice:
     )
 
 
+def _as_root(case: Case, command: str) -> str | None:
+    """The command for the socket's own namespace; None where no process leads there."""
+    around = case.seen.around
+    if not around.elsewhere:
+        return f"sudo {command}"
+    if around.inside_pid is None:
+        return None
+    return f"sudo nsenter --target {around.inside_pid} --net {command}"
+
+
 def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: str) -> Advice:
     """Raise one number of a sysctl with three, and how to put it back."""
     known = [case.limit(f"{name}[{n}]") for n in range(3)]
@@ -59,8 +69,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
     return Advice(
         who="host",
         text=text,
-        command=f'sudo sysctl -w {name}="{new}"',
-        undo=f'sudo sysctl -w {name}="{old}"',
+        command=_as_root(case, f'sysctl -w {name}="{new}"'),
+        undo=_as_root(case, f'sysctl -w {name}="{old}"'),
         takes_effect=effect,
     )
 
@@ -85,8 +95,8 @@ def _listener(case: Case) -> Cure:
             Advice(
                 who="host",
                 text="net.core.somaxconn cuts every backlog; it is read when listen() is called",
-                command=f"sudo sysctl -w net.core.somaxconn={wanted}",
-                undo=f"sudo sysctl -w net.core.somaxconn={most}",
+                command=_as_root(case, f"sysctl -w net.core.somaxconn={wanted}"),
+                undo=_as_root(case, f"sysctl -w net.core.somaxconn={most}"),
                 takes_effect=NEW,
             )
         )
@@ -158,8 +168,8 @@ def _mtu(case: Case) -> Cure:
             Advice(
                 who="host",
                 text=text,
-                command="sudo sysctl -w net.ipv4.tcp_mtu_probing=1",
-                undo="sudo sysctl -w net.ipv4.tcp_mtu_probing=0",
+                command=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=1"),
+                undo=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=0"),
                 takes_effect=NOW,
             )
         )
@@ -338,7 +348,7 @@ def _local_queue(case: Case) -> Cure:
         Advice(
             who="host",
             text="look at the qdisc that shapes or the interface that is slow",
-            command="tc -s qdisc show",
+            command=_as_root(case, "tc -s qdisc show"),
         ),
         _apply(
             case, "notsent_lowat=128K", "keep little unsent data here, so that new data is young"
