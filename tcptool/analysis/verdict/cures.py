@@ -377,6 +377,14 @@ def _local_slow_reader(case: Case) -> Cure:
     )
 
 
+def _not_limited(case: Case) -> Cure:
+    other = case.seen.other_handle
+    text = "the sender or the path decides: diagnose the sending socket"
+    where = f" --netns {case.seen.netns}" if case.seen.netns else ""
+    command = f"tcptool diagnose {other}{where}" if other else None
+    return Cure(None, (Advice(who="peer", text=text, command=command),))
+
+
 def _local_buffer(case: Case) -> Cure:
     cost = f"received {rate(case.own.received_bytes_per_s)}, which is the window per round trip"
     if is_at_scale_limit(case):
@@ -434,4 +442,5 @@ _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {
     "slow-start": _slow_start,
     "local-slow-reader": _local_slow_reader,
     "local-buffer": _local_buffer,
+    "not-limited-here": _not_limited,
 }
