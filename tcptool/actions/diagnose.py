@@ -114,11 +114,12 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
         watched,
         kernel,
         pace_s=_pace_s(subjects),
-        for_s=plan.for_s or _window_s(subjects),
+        for_s=plan.for_s or _window_s(subjects, taken.survey),
         progress=progress,
     )
     load = load_percent()
-    taken.recordings = [one.recording(load) for one in subjects if one.own.readings]
+    home = _netns_inode(kernel.proc.netns_inode, "self")
+    taken.recordings = [one.recording(load, home) for one in subjects if one.own.readings]
     lost = len(subjects) - len(taken.recordings)
     if lost and not taken.recordings:
         raise NotFound(_doing(target), "it ended before the first sample", "")
@@ -164,7 +165,7 @@ def _choose(kernel: Kernel, target: targets.Target | None, plan: Plan, taken: Ta
             ranks, chosen = _survey(kernel, _expression(target), plan.top)
     if not ranks:
         raise NotFound(_doing(target), "no TCP socket matches", "tcptool list shows what is there.")
-    chosen = _without_other_ends(chosen)
+    chosen = _without_other_ends(chosen)[: plan.top]
     taken.survey = Survey(
         sockets=len(ranks),
         suspects=sum(rank.score >= SUSPECT for rank in ranks),
@@ -226,7 +227,7 @@ def _of_process(found: Iterable[Found], top: int) -> tuple[list[_Rank], list[Fou
     """The sockets of one process that deserve more than a look."""
     ranked = [(_rank(_look(one.socket)), one) for one in found if one.socket.cookie]
     ranked.sort(key=lambda pair: pair[0], reverse=True)
-    return [rank for rank, _ in ranked], [one for _, one in ranked[:top]]
+    return [rank for rank, _ in ranked], [one for _, one in ranked[: 2 * top]]
 
 
 def _look(sock: Socket) -> tuple[Any, ...]:
@@ -257,7 +258,7 @@ def _survey(kernel: Kernel, expression: Filter | None, top: int) -> tuple[list[_
     ]
     if dump.missing:
         raise Unsupported("diagnosing", dump.missing[0].why, dump.missing[0].needs)
-    chosen = nlargest(top, ranked, key=lambda pair: pair[0])
+    chosen = nlargest(2 * top, ranked, key=lambda pair: pair[0])  # half may be other ends
     return [rank for rank, _ in ranked], _whole(kernel, [key for _, key in chosen])
 
 
@@ -300,6 +301,8 @@ class _Subject:
     holders: tuple[Holder, ...] = ()
     other_holders: tuple[Holder, ...] = ()
     options: dict[str, OptionValue] | None = None
+    inside_pid: int | None = None
+    """A process of the socket's namespace: the walk passes over others."""
 
     @classmethod
     def of(cls, found: Found, netns: str | None) -> _Subject:
@@ -313,8 +316,8 @@ class _Subject:
             netns,
         )
 
-    def recording(self, load: float | None) -> Recording:
-        """What was seen, with what is around it."""
+    def recording(self, load: float | None, home: int | None) -> Recording:
+        """What was seen, with what is around it; ``home`` is the caller's own namespace."""
         kernel = self.found.kernel
         numbers = {name: sysctl_number(kernel, name) for name in LIMITS}
         return Recording(
@@ -329,6 +332,8 @@ class _Subject:
             around=Surroundings(
                 options=self.options,
                 limits={name: value for name, value in numbers.items() if value is not None},
+                elsewhere=_netns_inode(kernel.netns_inode) != home,
+                inside_pid=self.inside_pid,
                 congestion_controls=_congestion_controls(kernel),
                 load_percent=load,
             ),
@@ -361,7 +366,9 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
         here = [one for one in subjects if one.found.kernel is kernel]
         owners = _owners(kernel, here)
         for one in here:
-            one.holders = owners.of(one.found.socket.inode) or _descriptor_holder(one.found)
+            walked = owners.of(one.found.socket.inode)
+            one.inside_pid = walked[0].process.pid if walked else None
+            one.holders = walked or _descriptor_holder(one.found)
             if one.other_socket is not None:
                 one.other_holders = owners.of(one.other_socket.inode)
         taken.missing += owners.missing() if not all(one.holders for one in here) else []
@@ -381,11 +388,16 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
 def _owners(kernel: Kernel, subjects: Iterable[_Subject]) -> Owners:
     ends = [end for one in subjects for end in (one.found.socket, one.other_socket) if end]
     inodes = {sock.inode for sock in ends if sock.inode}
-    try:
-        netns_inode = kernel.netns_inode()
-    except OSError:
-        netns_inode = None
+    netns_inode = _netns_inode(kernel.netns_inode)
     return find_owners(kernel.proc, netns_inode, wanted=inodes) if inodes else Owners()
+
+
+def _netns_inode(read: Callable[..., int], *words: str) -> int | None:
+    """What identifies a namespace; None where it may not be seen."""
+    try:
+        return read(*words)
+    except OSError:
+        return None
 
 
 def _descriptor_holder(found: Found) -> tuple[Holder, ...]:
@@ -427,8 +439,9 @@ def _pace_s(subjects: Sequence[_Subject]) -> float:
     )
 
 
-def _window_s(subjects: Sequence[_Subject]) -> float:
-    """Long enough for the slowest path, and not longer than anybody waits."""
-    times = [one.found.socket.tcp_info.rtt_us or 0 for one in subjects if one.found.socket.tcp_info]
-    wanted = limits.WINDOW_ROUND_TRIPS * max(times, default=0) / 1e6
+def _window_s(subjects: Sequence[_Subject], survey: Survey | None) -> float:
+    """Long enough for the path of the one that was named, and not longer than anybody waits."""
+    infos = [one.found.socket.tcp_info for one in subjects if survey is None]
+    longest_us = max((info.rtt_us or 0 for info in infos if info), default=0)
+    wanted = limits.WINDOW_ROUND_TRIPS * longest_us / 1e6
     return min(max(limits.WINDOW_S, wanted), limits.MAX_WINDOW_S)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, Final
 
 from tcptool.catalog.derived import share_percent
@@ -18,6 +18,7 @@ from tcptool.model.sock import Socket
 
 _WRAP_32: Final = 1 << 32
 _WRAP_16: Final = 1 << 16
+_NEAR: Final = 0.1
 _COUNTERS_64: Final = ("acked_bytes", "received_bytes", "sent_bytes")
 
 
@@ -36,12 +37,14 @@ def measure(readings: Sequence[Reading]) -> Measures:
     received_rate = _per_second(received, duration_s)
     held = [_is_held(info) for info in infos]
     rcv_wnd = _median(i.rcv_wnd_bytes for i in infos)
+    rcv_rtt = _median(i.rcv_rtt_us for i in infos)
     return Measures(
         samples=len(infos),
         duration_s=duration_s,
         reset=len(known) < sum(one.socket.tcp_info is not None for one in readings),
         mss_bytes=infos[-1].snd_mss_bytes,
         rtt_us=_median(i.rtt_us for i in infos),
+        low_rtt_us=_tenth(i.rtt_us for i in infos),
         min_rtt_us=infos[-1].min_rtt_us,
         acked_bytes=acked,
         received_bytes=received,
@@ -53,6 +56,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
         goodput_bytes_per_s=_per_second(acked, duration_s),
         received_bytes_per_s=received_rate,
         pacing_bytes_per_s=_median(_finite(i.pacing_rate_bytes_per_s) for i in infos),
+        delivery_steady_percent=_steady(i.delivery_rate_bytes_per_s for i in infos),
         retrans_packets=change.of("total_retrans_packets"),
         retrans_percent=share_percent(retrans, sent),
         timeouts=change.of("total_rto"),
@@ -92,13 +96,12 @@ def measure(readings: Sequence[Reading]) -> Measures:
             share_percent(_in_flight_bytes(i), i.snd_wnd_bytes) for i in infos
         ),
         snd_wnd_spread_percent=_spread(i.snd_wnd_bytes for i in infos),
+        rcv_rtt_us=rcv_rtt,
         rcv_wnd_bytes=rcv_wnd,
         rcv_wnd_open_percent=_median(
             share_percent(i.rcv_wnd_bytes, i.rcv_ssthresh_bytes) for i in infos
         ),
-        rcv_wnd_used_percent=_window_used(
-            received_rate, _median(i.rcv_rtt_us for i in infos), rcv_wnd
-        ),
+        rcv_wnd_used_percent=_window_used(received_rate, rcv_rtt, rcv_wnd),
         **_memory([one.socket for one in known]),
     )
 
@@ -146,12 +149,16 @@ def _is_held(info: TcpInfo) -> bool | None:
 
 
 def _episode_ms(readings: Sequence[Reading], held: Sequence[bool | None]) -> float | None:
-    """How long a tail was held back on average, from one sample to the next free one."""
-    runs = [sum(1 for _ in run) for is_held, run in groupby(held) if is_held]
-    if not runs or len(readings) < 2:
+    """How long a tail was held back on average.
+
+    A segment that leaves ends an episode, also where the next tail is held by the next sample.
+    """
+    sent = [(one.socket.tcp_info or TcpInfo()).data_segs_out for one in readings]
+    episodes = len({segs for segs, is_held in zip(sent, held, strict=True) if is_held})
+    if not episodes or len(readings) < 2:
         return None
     pace_s = (readings[-1].at_s - readings[0].at_s) / (len(readings) - 1)
-    return sum(runs) * pace_s * 1000 / len(runs)
+    return sum(map(bool, held)) * pace_s * 1000 / episodes
 
 
 class _Changes:
@@ -189,6 +196,7 @@ def _memory(sockets: Sequence[Socket]) -> dict[str, Any]:
             share_percent(one.wmem_queued_bytes, one.sndbuf_bytes) for one in known
         ),
         "receive_queue_bytes": _median(sock.receive_queue_bytes for sock in sockets),
+        "receive_queue_moves": len({sock.receive_queue_bytes for sock in sockets}) > 1,
         "rcvbuf_bytes": median("rcvbuf_bytes"),
         "rcvbuf_used_percent": _median(
             share_percent(one.rmem_alloc_bytes, one.rcvbuf_bytes) for one in known
@@ -229,6 +237,18 @@ def _median(values: Iterable[float | None]) -> float | None:
 def _share(values: Iterable[bool | None]) -> float | None:
     known = [value for value in values if value is not None]
     return 100 * sum(known) / len(known) if known else None
+
+
+def _tenth(values: Iterable[int | None]) -> int | None:
+    known = sorted(value for value in values if value is not None)
+    return known[len(known) // 10] if known else None
+
+
+def _steady(values: Iterable[int | None]) -> float | None:
+    """Share of the values that are near their median."""
+    known = [value for value in values if value is not None]
+    middle = _median(known)
+    return _share(abs(value - middle) <= _NEAR * middle for value in known) if middle else None
 
 
 def _spread(values: Iterable[int | None]) -> float | None:

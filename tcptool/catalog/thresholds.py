@@ -28,15 +28,13 @@ SHORT_WINDOW_S: Final = 1.0
 
 CLEAR: Final = 0.5
 """Below it, a verdict is called unclear."""
-DOUBT: Final = 0.8
+DOUBT: Final = 0.85
 """What a confidence is multiplied with for each reason to doubt the samples."""
 BUSY_PERCENT: Final = 100.0
 """Load average per processor from which what looks like the network may be this host."""
 
 # -- states --------------------------------------------------------------------------------
 
-QUEUE_FILLING: Final = 0.75
-"""Share of the backlog; bpftune calls a limit nearly full there."""
 FORGOTTEN_MS: Final = 5_000
 """How long CLOSE-WAIT may last before the application has forgotten it."""
 PROBE_PATIENCE_MS: Final = 200
@@ -49,6 +47,8 @@ FULL_SIZE: Final = 0.8
 
 HELD_PERCENT: Final = 20.0
 """Share of the samples with a held-back tail: 63-98 % with Nagle or cork, 0 % without."""
+MOSTLY_HELD_PERCENT: Final = 50.0
+"""The same where segments are large: the tail of a message of several segments waits."""
 SMALL_SEGMENT: Final = 0.5
 """Share of the MSS below which the average segment is small."""
 RWND_PERCENT: Final = 50.0
@@ -58,7 +58,8 @@ RWND_HINT_PERCENT: Final = 5.0
 WINDOW_FULL_PERCENT: Final = 75.0
 WINDOW_MOVES_PERCENT: Final = 15.0
 WINDOW_SHRINKS_PERCENT: Final = 5.0
-"""Spread of snd_wnd: 0 % for a small buffer, 4-170 % for a slow reader."""
+WINDOW_STANDS_PERCENT: Final = 0.5
+"""Spread of snd_wnd: 0 % for a small buffer, 3-235 % for a slow reader."""
 CWND_REMEMBERS: Final = 3.0
 CWND_REMEMBERS_BBR: Final = 5.0
 """cwnd * mss over the window: cwnd only grows while it is used, so it shows what the window was.
@@ -76,11 +77,19 @@ APP_PERCENT: Final = 50.0
 APP_ALWAYS_PERCENT: Final = 90.0
 DRY_PERCENT: Final = 80.0
 RETRANS_PERCENT: Final = 0.3
+LOSS_PERCENT: Final = 0.1
+"""Enough for loss to be what limits, if the path is not full and the rate is what it allows."""
 LOSS_MODEL: Final = 1.22
 """sqrt(3/2) of Mathis, Semke, Mahdavi and Ott, "The macroscopic behavior of the TCP congestion
 avoidance algorithm", 1997."""
 LOSS_MODEL_FACTOR: Final = 2.5
 """Above so many times the model, it is not loss that limits."""
+STEADY_PERCENT: Final = 75.0
+"""Share of samples with a delivery rate near its median, from which the path is full: 93-100 %
+behind a full bottleneck, 16-49 % where loss or reordering makes cwnd rise and fall."""
+STANDING_QUEUE: Final = 1.2
+"""Round trip of the quickest tenth of the samples over min_rtt, from which a queue never empties,
+so the path is full: 1.2-1.6 with a queue of half a round trip or more, at most 1.07 with loss."""
 SPURIOUS_SHARE: Final = 0.3
 """Share of retransmissions that the peer reports as needless, from which they are not loss."""
 REORDERINGS: Final = 10

@@ -47,7 +47,7 @@ _ALL: Final = (
         "application",
         "More connections have finished their handshake than the listener's backlog holds. "
         "Clients believe that they are connected, and get no answer.",
-        "accept_queue > backlog in a sample, or the listener's drops rise",
+        "accept_queue > backlog in a sample, or drops that rise beside a queue that is 75 % full",
         "tcp_max_syn_backlog is another queue, and tcp_abort_on_overflow is no cure.",
     ),
     Verdict(
@@ -154,7 +154,7 @@ _ALL: Final = (
         "A message was written in pieces. Nagle's algorithm holds the second piece until the "
         "first is acknowledged, and the peer delays that acknowledgement by up to 40 ms.",
         "in 20 % of the samples or more 0 < notsent < mss although window and cwnd have room, with "
-        "a segment in flight; segments are small",
+        "a segment in flight; segments are small, or it is 50 % and more",
         "TCP_NODELAY does not switch the peer's delayed ACK off; writing once avoids both.",
     ),
     Verdict(
@@ -212,7 +212,9 @@ _ALL: Final = (
         "path",
         "Several ways or queues carry the same connection, so later segments overtake earlier "
         "ones.",
-        "reord_seen rises, and what is retransmitted is little or was needless (dsack_dups)",
+        "reord_seen rises or what is retransmitted was needless (dsack_dups), and the delivery "
+        "rate rises and falls",
+        "Reordering on a path that is full all the same harms nobody.",
     ),
     Verdict(
         "loss",
@@ -220,7 +222,8 @@ _ALL: Final = (
         Severity.WARN,
         "path",
         "The rate is what the loss rate and the round trip allow this congestion control.",
-        "retransmissions >= 0.3 % of the bytes and goodput below 2.5 times mss/rtt * 1.22/sqrt(p)",
+        "retransmissions >= 0.1 % of the bytes, goodput below 2.5 times mss/rtt * 1.22/sqrt(p), "
+        "and a delivery rate that rises and falls with cwnd",
         "A count of retransmissions alone says nothing: the share decides.",
     ),
     Verdict(
@@ -230,7 +233,8 @@ _ALL: Final = (
         "path",
         "The rate is well above what loss alone would allow: a full bottleneck with a short queue "
         "or a congestion control that does not mind the loss.",
-        "retransmissions >= 0.3 % of the bytes and a goodput above the loss model's",
+        "retransmissions >= 0.3 % of the bytes, and a full bottleneck (an even delivery "
+        "rate, a queue that never empties) or a goodput above the loss model's",
     ),
     Verdict(
         "local-queue",
@@ -238,7 +242,7 @@ _ALL: Final = (
         Severity.WARN,
         "host",
         "What is in flight has not left this machine: a qdisc that shapes, or a slow interface.",
-        "wmem_alloc holds half of what is in flight, or more, and the round trip is inflated",
+        "wmem_alloc holds half of what is in flight, or more, while more waits to be sent",
     ),
     Verdict(
         "bufferbloat",

@@ -15,8 +15,9 @@ from tcptool.model.sock import Endpoint
 class Advice:
     """One thing to do.
 
-    ``who`` does it: application, host, peer or path.  ``command`` can be pasted; ``undo`` takes
-    it back.  ``takes_effect``: ``now`` on this connection, ``new-connections``, or absent.
+    ``who`` does it: application, host, peer or path; ``socket`` is done to this connection from
+    outside.  ``command`` can be pasted; ``undo`` takes it back.  ``takes_effect``: ``now`` on
+    this connection, ``new-connections``, or absent.
     """
 
     who: str

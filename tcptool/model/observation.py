@@ -33,11 +33,14 @@ class Surroundings:
     """What decides beside the readings.  What could not be read is absent.
 
     ``options`` are those of the socket, read once; None without the right to.  ``limits`` are
-    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``.
+    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``;
+    ``elsewhere`` is whether that is another one than the caller's, ``inside_pid`` a process in it.
     """
 
     options: Mapping[str, OptionValue] | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+    elsewhere: bool = False
+    inside_pid: int | None = None
     congestion_controls: tuple[str, ...] = ()
     load_percent: float | None = None
 
@@ -82,7 +85,8 @@ class Measures:
     Bytes, packets and times are changes over the window, unless they are a median (rtt,
     windows, buffers).  Percentages of samples: ``app_limited`` had the bit, ``held`` had
     0 < notsent < mss with room in window and cwnd, ``held_empty`` (of those held) had nothing in
-    flight, ``dry`` had less than a segment unsent, ``in_loss`` were in the congestion state loss.
+    flight, ``delivery_steady`` had a delivery rate within 10 % of its median, ``dry`` had less
+    than a segment unsent, ``in_loss`` were in the congestion state loss.
     """
 
     samples: int
@@ -90,6 +94,8 @@ class Measures:
     reset: bool
     mss_bytes: int | None = None
     rtt_us: float | None = None
+    low_rtt_us: int | None = None
+    """Only a tenth of the samples had a shorter round trip."""
     min_rtt_us: int | None = None
     acked_bytes: int | None = None
     received_bytes: int | None = None
@@ -103,6 +109,7 @@ class Measures:
     goodput_bytes_per_s: float | None = None
     received_bytes_per_s: float | None = None
     pacing_bytes_per_s: float | None = None
+    delivery_steady_percent: float | None = None
     retrans_packets: int | None = None
     retrans_percent: float | None = None
     timeouts: int | None = None
@@ -135,8 +142,10 @@ class Measures:
     wmem_alloc_bytes: float | None = None
     sndbuf_used_percent: float | None = None
     receive_queue_bytes: float | None = None
+    receive_queue_moves: bool | None = None
     rcvbuf_bytes: float | None = None
     rcvbuf_used_percent: float | None = None
+    rcv_rtt_us: float | None = None
     rcv_wnd_bytes: float | None = None
     rcv_wnd_open_percent: float | None = None
     rcv_wnd_used_percent: float | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from tcptool.analysis.listeners import backlog_for
 from tcptool.analysis.verdict.case import Case, micros, rate, size
 from tcptool.analysis.verdict.receiver import is_at_scale_limit
 from tcptool.analysis.verdict.sender import is_locked
@@ -42,10 +43,20 @@ def apply_command(case: Case, words: str, *, handle: str | None = None) -> str:
     return f"{right}tcptool apply {handle or case.seen.handle} {words}{where}"
 
 
-def _apply(case: Case, words: str, text: str, *, who: str = "application") -> Advice:
+def _apply(case: Case, words: str, text: str) -> Advice:
     return Advice(
-        who=who, text=text, command=apply_command(case, words), undo=_UNDO, takes_effect=NOW
+        who="socket", text=text, command=apply_command(case, words), undo=_UNDO, takes_effect=NOW
     )
+
+
+def _as_root(case: Case, command: str) -> str | None:
+    """The command for the socket's own namespace; None where no process leads there."""
+    around = case.seen.around
+    if not around.elsewhere:
+        return f"sudo {command}"
+    if around.inside_pid is None:
+        return None
+    return f"sudo nsenter --target {around.inside_pid} --net {command}"
 
 
 def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: str) -> Advice:
@@ -60,8 +71,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
     return Advice(
         who="host",
         text=text,
-        command=f'sudo sysctl -w {name}="{new}"',
-        undo=f'sudo sysctl -w {name}="{old}"',
+        command=_as_root(case, f'sysctl -w {name}="{new}"'),
+        undo=_as_root(case, f'sysctl -w {name}="{old}"'),
         takes_effect=effect,
     )
 
@@ -71,8 +82,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
-    backlog = case.last.backlog or 0
-    wanted = min(max(128, 2 * backlog, 2 * waiting), _MOST)
+    backlog, dropped = case.last.backlog or 0, case.own.dropped or 0
+    wanted = min(max(backlog_for(waiting + dropped), backlog + 1), _MOST)
     advice = [
         Advice(
             who="application",
@@ -86,8 +97,8 @@ def _listener(case: Case) -> Cure:
             Advice(
                 who="host",
                 text="net.core.somaxconn cuts every backlog; it is read when listen() is called",
-                command=f"sudo sysctl -w net.core.somaxconn={wanted}",
-                undo=f"sudo sysctl -w net.core.somaxconn={most}",
+                command=_as_root(case, f"sysctl -w net.core.somaxconn={wanted}"),
+                undo=_as_root(case, f"sysctl -w net.core.somaxconn={most}"),
                 takes_effect=NEW,
             )
         )
@@ -159,8 +170,8 @@ def _mtu(case: Case) -> Cure:
             Advice(
                 who="host",
                 text=text,
-                command="sudo sysctl -w net.ipv4.tcp_mtu_probing=1",
-                undo="sudo sysctl -w net.ipv4.tcp_mtu_probing=0",
+                command=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=1"),
+                undo=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=0"),
                 takes_effect=NOW,
             )
         )
@@ -190,7 +201,7 @@ def _nagle(case: Case) -> Cure:
                 text="write each message at once: writev() or sendmsg(), or MSG_MORE on all but "
                 "the last part",
             ),
-            _apply(case, "nodelay=1", "or send every write at once, whatever is in flight"),
+            _apply(case, "nodelay=1", "send every write at once, whatever is in flight"),
         ),
     )
 
@@ -283,7 +294,7 @@ def _application(case: Case) -> Cure:
         "there is nothing to tune in TCP: see what the application waits for (CPU, lock, disk, "
         "upstream, the peer's answer); send requests without waiting for each answer"
     )
-    return Cure(_at(case), (Advice(who="application", text=text),))
+    return Cure(None, (Advice(who="application", text=text),))
 
 
 def _loss(case: Case) -> Cure:
@@ -339,7 +350,7 @@ def _local_queue(case: Case) -> Cure:
         Advice(
             who="host",
             text="look at the qdisc that shapes or the interface that is slow",
-            command="tc -s qdisc show",
+            command=_as_root(case, "tc -s qdisc show"),
         ),
         _apply(
             case, "notsent_lowat=128K", "keep little unsent data here, so that new data is young"
@@ -350,11 +361,7 @@ def _local_queue(case: Case) -> Cure:
 
 def _slow_start(case: Case) -> Cure:
     text = "use connections again instead of new ones; a transfer this short ends before full speed"
-    return Cure(_at(case), (Advice(who="application", text=text),))
-
-
-def _path_rate(case: Case) -> Cure:
-    return Cure(_at(case), ())
+    return Cure(None, (Advice(who="application", text=text),))
 
 
 # -- receiver ------------------------------------------------------------------------------
@@ -370,6 +377,14 @@ def _local_slow_reader(case: Case) -> Cure:
         "wait unread",
         (Advice(who="application", text=text),),
     )
+
+
+def _not_limited(case: Case) -> Cure:
+    other = case.seen.other_handle
+    text = "the sender or the path decides: diagnose the sending socket"
+    where = f" --netns {case.seen.netns}" if case.seen.netns else ""
+    command = f"tcptool diagnose {other}{where}" if other else None
+    return Cure(None, (Advice(who="peer", text=text, command=command),))
 
 
 def _local_buffer(case: Case) -> Cure:
@@ -427,7 +442,7 @@ _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {
     "local-queue": _local_queue,
     "bufferbloat": _bloat,
     "slow-start": _slow_start,
-    "path-rate": _path_rate,
     "local-slow-reader": _local_slow_reader,
     "local-buffer": _local_buffer,
+    "not-limited-here": _not_limited,
 }

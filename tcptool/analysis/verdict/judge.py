@@ -42,9 +42,10 @@ FLOWS: Final[tuple[Test, ...]] = (
     sender.reordering,
     sender.loss,
     sender.queueing,
+    sender.path_rate_with_loss,
     sender.slow_start,
-    sender.path_rate,
     sender.local_queue,
+    sender.path_rate,
 )
 """Tests on what many samples have in common."""
 
@@ -52,9 +53,7 @@ FLOWS: Final[tuple[Test, ...]] = (
 def diagnose(seen: Observation) -> Diagnosis:
     """What holds the connection back."""
     case = open_case(seen)
-    settled = _first(STATES, case)
-    doubts = () if settled else tuple(_doubts(case))
-    found = settled or _doubted(_first(FLOWS, case), len(doubts)) or _nothing(case)
+    found, doubts = _found(case)
     is_clear = found.confidence >= limits.CLEAR
     verdict = VERDICTS[found.verdict if is_clear else UNCLEAR]
     cure = cure_of(verdict.name, case)
@@ -89,18 +88,23 @@ def diagnose(seen: Observation) -> Diagnosis:
     )
 
 
+def _found(case: Case) -> tuple[Found, tuple[str, ...]]:
+    """The verdict, and the reasons to believe it less."""
+    if settled := _first(STATES, case):
+        return settled, ()
+    doubts = tuple(_doubts(case))
+    found = _first(FLOWS, case)
+    if found is None:
+        return _nothing(case), doubts
+    return found._replace(confidence=found.confidence * limits.DOUBT ** len(doubts)), doubts
+
+
 def _first(tests: tuple[Test, ...], case: Case) -> Found | None:
     for test in tests:
         found = test(case)
         if found is not None:
             return found
     return None
-
-
-def _doubted(found: Found | None, doubts: int) -> Found | None:
-    if found is None:
-        return None
-    return found._replace(confidence=found.confidence * limits.DOUBT**doubts)
 
 
 def _nothing(case: Case) -> Found:
@@ -150,9 +154,12 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"{own.timeouts} retransmission timeouts, each of rtt + 200 ms or more (total_rto)"
     elif own.timeouts is None and (own.in_loss_percent or 0.0) >= limits.TIMEOUT_SHARE_PERCENT:
         yield f"in the congestion state loss in {percent(own.in_loss_percent)} of the samples"
-    if own.retrans_packets and (own.spurious or 0) / own.retrans_packets > limits.SPURIOUS_SHARE:
+    again, needless = own.retrans_packets or 0, own.spurious or 0
+    if (own.retrans_percent or 0.0) >= limits.LOSS_PERCENT and (
+        needless > limits.SPURIOUS_SHARE * again
+    ):
         yield (
-            f"{own.spurious} of {own.retrans_packets} retransmissions were needless (dsack_dups): "
+            f"{needless} of {again} retransmissions were needless (dsack_dups): "
             "reordering or late acknowledgements, not loss"
         )
     if own.ce_percent:

@@ -13,26 +13,12 @@ from tcptool.model.observation import Measures
 
 def receiving(case: Case) -> Found | None:
     """What this end does to a sender that sends it most of what moves."""
-    own = case.own
     if not case.mostly_receives:
         return None
-    slow = reads_slowly(own)
-    if slow is not None and slow.confidence >= limits.CLEAR:
-        return slow
-    used, opened = own.rcv_wnd_used_percent, own.rcv_wnd_open_percent
-    if (
-        used is not None
-        and opened is not None
-        and used >= limits.WINDOW_USED_PERCENT
-        and opened > limits.WINDOW_OPEN_PERCENT
-        and (own.rcvbuf_used_percent or 0.0) < limits.RECEIVE_QUEUE_HINT_PERCENT
-    ):
-        evidence = [
-            f"{percent(used)} of rcv_wnd_bytes ({size(own.rcv_wnd_bytes)}) arrives in each "
-            f"rcv_rtt_us ({micros(case.info.rcv_rtt_us)})",
-            f"receive_queue_bytes {size(own.receive_queue_bytes)}: the application reads at once",
-        ]
-        return Found("local-buffer", 0.85, (*evidence, *why_small(case)))
+    if slow := reads_slowly(case.own):
+        return Found("local-slow-reader", 0.9, slow)
+    if small := offers_little(case.own):
+        return Found("local-buffer", 0.85, (*small, *why_small(case)))
     return None
 
 
@@ -55,27 +41,37 @@ def not_limited(case: Case) -> Found | None:
     return Found("not-limited-here", 0.75, tuple(evidence))
 
 
-def reads_slowly(end: Measures) -> Found | None:
-    """Whether this end's application reads too slowly; None where its memory is not known.
-
-    A confidence below ``CLEAR`` means that it does not.
-    """
-    filled = end.rcvbuf_used_percent
-    if filled is None:
-        return None
-    opened = end.rcv_wnd_open_percent
-    evidence = (
-        f"rmem_alloc_bytes is {percent(filled)} of rcvbuf_bytes ({size(end.rcvbuf_bytes)}), "
-        f"receive_queue_bytes {size(end.receive_queue_bytes)}",
-        f"rcv_wnd_bytes is {percent(opened)} of rcv_ssthresh_bytes",
-    )
+def reads_slowly(end: Measures) -> tuple[str, ...]:
+    """Why this end's application reads too slowly; empty if it does not, or it is not known."""
+    filled, opened = end.rcvbuf_used_percent or 0.0, end.rcv_wnd_open_percent
     is_closing = (
         opened is not None
         and opened < limits.WINDOW_CLOSED_PERCENT
         and filled >= limits.RECEIVE_QUEUE_HINT_PERCENT
     )
-    slow = filled >= limits.RECEIVE_QUEUE_PERCENT or is_closing
-    return Found("local-slow-reader", 0.9 if slow else 0.0, evidence)
+    if filled < limits.RECEIVE_QUEUE_PERCENT and not is_closing:
+        return ()
+    return (
+        f"rmem_alloc_bytes is {percent(filled)} of rcvbuf_bytes ({size(end.rcvbuf_bytes)}), "
+        f"receive_queue_bytes {size(end.receive_queue_bytes)}",
+        f"rcv_wnd_bytes is {percent(opened)} of rcv_ssthresh_bytes",
+    )
+
+
+def offers_little(end: Measures) -> tuple[str, ...]:
+    """Why this end's window is too small for the path; empty if it is not, or it is not known."""
+    used, opened = end.rcv_wnd_used_percent or 0.0, end.rcv_wnd_open_percent or 0.0
+    if (
+        used < limits.WINDOW_USED_PERCENT
+        or opened <= limits.WINDOW_OPEN_PERCENT
+        or (end.rcvbuf_used_percent or 0.0) >= limits.RECEIVE_QUEUE_HINT_PERCENT
+    ):
+        return ()
+    return (
+        f"{percent(used)} of rcv_wnd_bytes ({size(end.rcv_wnd_bytes)}) arrives in each "
+        f"rcv_rtt_us ({micros(end.rcv_rtt_us)})",
+        f"receive_queue_bytes {size(end.receive_queue_bytes)}: the application reads at once",
+    )
 
 
 def stuck(case: Case) -> Found | None:

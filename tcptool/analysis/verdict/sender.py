@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 
 from tcptool.analysis.verdict.case import Case, Found, micros, percent, rate, size
-from tcptool.analysis.verdict.receiver import reads_slowly
+from tcptool.analysis.verdict.receiver import offers_little, reads_slowly
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.registry import UNLIMITED
+from tcptool.model.observation import Measures
 from tcptool.units import Unit, human
 
 
@@ -25,7 +26,9 @@ def held_back(case: Case) -> Found | None:
     held = own.held_percent or 0.0
     if held < limits.HELD_PERCENT or mss is None:
         return None
-    if own.segment_bytes is not None and own.segment_bytes >= limits.SMALL_SEGMENT * mss:
+    large = own.segment_bytes is not None and own.segment_bytes >= limits.SMALL_SEGMENT * mss
+    # A stream of large pieces has a tail too, which the next piece takes along: nobody waits.
+    if large and (held < limits.MOSTLY_HELD_PERCENT or not own.received_bytes):
         return None
     nodelay, cork = case.option("TCP_NODELAY"), case.option("TCP_CORK")
     is_corked = bool(cork) or (own.held_empty_percent or 0.0) > 50
@@ -78,16 +81,14 @@ def receive_window(case: Case) -> Found | None:
         or (limited >= limits.RWND_HINT_PERCENT and (full or moves >= limits.WINDOW_MOVES_PERCENT))
     ):
         return None
-    confidence = max(limited / 100, 0.7)
+    confidence = min(max(limited / 100, 0.7), 0.95)
     evidence = [
         f"rwnd_limited_us is {percent(limited)} of busy_time_us",
         f"snd_wnd_bytes {size(own.snd_wnd_bytes)} (at least {size(own.min_snd_wnd_bytes)}, "
         f"spread {percent(moves)}), {percent(used)} of it in flight",
     ]
-    if case.other is not None and (slow := reads_slowly(case.other)) is not None:
-        evidence += [f"the other end: {line}" for line in slow.evidence]
-        name = "slow-reader" if slow.confidence >= limits.CLEAR else "peer-buffer"
-        return Found(name, max(confidence, 0.9), tuple(evidence))
+    if case.other is not None and case.other.rcvbuf_used_percent is not None:
+        return _asked(case.other, confidence, evidence)
     if why := _has_shrunk(case):
         return Found("slow-reader", confidence, (*evidence, why))
     evidence.append("the window does not move: the peer reads what arrives")
@@ -95,6 +96,15 @@ def receive_window(case: Case) -> Found | None:
         top = 65_535 << case.info.snd_wscale
         evidence.append(f"its window scale {case.info.snd_wscale} allows {size(top)} at most")
     return Found("peer-buffer", confidence, tuple(evidence))
+
+
+def _asked(other: Measures, confidence: float, evidence: list[str]) -> Found | None:
+    """What the receiver, which is here too, says of its window: it knows, and so it wins."""
+    slow, small = reads_slowly(other), offers_little(other)
+    if not slow and not small:
+        return None
+    evidence += [f"the other end: {line}" for line in slow or small]
+    return Found("slow-reader" if slow else "peer-buffer", max(confidence, 0.9), tuple(evidence))
 
 
 def _has_shrunk(case: Case) -> str:
@@ -107,6 +117,8 @@ def _has_shrunk(case: Case) -> str:
     cwnd, window, mss = own.cwnd_packets, own.snd_wnd_bytes, own.mss_bytes
     if not cwnd or not window or not mss or cwnd <= limits.INITIAL_CWND:
         return ""
+    if (own.snd_wnd_spread_percent or 0.0) < limits.WINDOW_STANDS_PERCENT:
+        return ""  # nobody reads so evenly; it was made smaller after the handshake
     once = limits.CWND_REMEMBERS_BBR if case.is_bbr else limits.CWND_REMEMBERS
     if cwnd * mss < once * window:
         return ""
@@ -208,45 +220,83 @@ def application_by_elimination(case: Case) -> Found | None:
         f"in flight {percent(own.cwnd_used_percent)} of snd_cwnd_packets and "
         f"{percent(own.snd_wnd_used_percent)} of snd_wnd_bytes",
     )
-    return Found("application-limited", 0.65, evidence)
+    return Found("application-limited", 0.7, evidence)
 
 
 def reordering(case: Case) -> Found | None:
     """Reordering that is taken for loss, or that alone makes cwnd small."""
     own = case.own
-    seen = own.reorderings or 0
-    if seen < limits.REORDERINGS:
-        return None
-    again = own.retrans_packets or 0
+    seen, again, needless = own.reorderings or 0, own.retrans_packets or 0, own.spurious or 0
     is_loss = (own.retrans_percent or 0.0) >= limits.RETRANS_PERCENT
-    spurious = again and (own.spurious or 0) / again >= limits.SPURIOUS_SHARE
-    if is_loss and not spurious:
+    is_spurious = again > 0 and needless / again >= limits.SPURIOUS_SHARE
+    if _is_full(case) or not (is_spurious if is_loss else seen >= limits.REORDERINGS):
         return None
-    evidence = [
+    evidence = (
         f"reord_seen rose by {seen}, reordering_packets {case.info.reordering_packets}",
-        f"retransmitted {percent(own.retrans_percent)} of the bytes; {own.spurious or 0} of "
-        f"{again} retransmissions were needless (dsack_dups)",
-    ]
-    return Found("reordering", 0.75, tuple(evidence))
+        f"retransmitted {percent(own.retrans_percent)} of the bytes; {needless} of {again} "
+        "retransmissions were needless (dsack_dups)",
+        _steadiness(case),
+    )
+    return Found("reordering", 0.75, evidence)
+
+
+def _is_full(case: Case) -> bool:
+    """Whether the bottleneck is full: data arrives at an even rate, or a queue never empties."""
+    own = case.own
+    if (own.delivery_steady_percent or 0.0) >= limits.STEADY_PERCENT:
+        return True
+    low_us, least_us = own.low_rtt_us or 0, own.min_rtt_us or 0
+    return least_us > 0 and low_us >= limits.STANDING_QUEUE * least_us
+
+
+def _steadiness(case: Case) -> str:
+    own = case.own
+    return (
+        "delivery_rate_bytes_per_s within 10 % of its median in "
+        f"{percent(own.delivery_steady_percent)} of the samples; rtt_us seldom below "
+        f"{micros(own.low_rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}"
+    )
 
 
 def loss(case: Case) -> Found | None:
-    """Loss: what limits, or only a companion of a full path."""
-    own, mss = case.own, case.own.mss_bytes
-    share, goodput = own.retrans_percent, own.goodput_bytes_per_s
-    if not own.retrans_packets or share is None or share < limits.RETRANS_PERCENT:
+    """Loss that limits: the rate is no more than the model gives, and rises and falls with cwnd."""
+    evidence = _loss_evidence(case, limits.LOSS_PERCENT)
+    if not evidence or _is_full(case) or _beats_model(case):
         return None
-    if mss is None or not own.rtt_us or goodput is None:
+    return Found("loss", 0.8, (*evidence, _steadiness(case)))
+
+
+def path_rate_with_loss(case: Case) -> Found | None:
+    """Loss that does not limit: a companion of a full path."""
+    evidence = _loss_evidence(case, limits.RETRANS_PERCENT)
+    if not evidence:
         return None
-    model = mathis_bytes_per_s(mss, own.rtt_us, share)
-    evidence = (
-        f"retrans_bytes {percent(share)} of sent_bytes "
+    return Found("path-rate-with-loss", 0.8, (*evidence, _steadiness(case)))
+
+
+def _loss_evidence(case: Case, least_percent: float) -> tuple[str, ...]:
+    """What was lost, and what that leaves; empty where it is not worth a word."""
+    own, model = case.own, _model_bytes_per_s(case)
+    if model is None or (own.retrans_percent or 0.0) < least_percent:
+        return ()
+    return (
+        f"retrans_bytes {percent(own.retrans_percent)} of sent_bytes "
         f"(total_retrans_packets rose by {own.retrans_packets})",
-        f"acknowledged {rate(goodput)}; the loss model 1.22 * mss/(rtt * sqrt(p)) gives "
-        f"{rate(model)} at rtt_us {micros(own.rtt_us)}",
+        f"acknowledged {rate(own.goodput_bytes_per_s)}; the loss model 1.22 * mss/(rtt * sqrt(p)) "
+        f"gives {rate(model)} at rtt_us {micros(own.rtt_us)}",
     )
-    limits_it = goodput < limits.LOSS_MODEL_FACTOR * model
-    return Found("loss" if limits_it else "path-rate-with-loss", 0.8, evidence)
+
+
+def _beats_model(case: Case) -> bool:
+    model = _model_bytes_per_s(case) or 0.0
+    return (case.own.goodput_bytes_per_s or 0.0) >= limits.LOSS_MODEL_FACTOR * model
+
+
+def _model_bytes_per_s(case: Case) -> float | None:
+    own = case.own
+    if not own.mss_bytes or not own.rtt_us or not own.retrans_percent or not own.retrans_packets:
+        return None
+    return mathis_bytes_per_s(own.mss_bytes, own.rtt_us, own.retrans_percent)
 
 
 def mathis_bytes_per_s(mss_bytes: float, rtt_us: float, retrans_percent: float) -> float:
@@ -269,7 +319,7 @@ def queueing(case: Case) -> Found | None:
         f"{micros(queue_us)} in queues",
         f"wmem_alloc_bytes {size(here)} in this host, {size(flying)} in flight",
     )
-    is_local = flying > 0 and here >= limits.LOCAL_SHARE * limits.SKB_OVERHEAD * flying
+    is_local = _is_in_this_host(case)
     return Found("local-queue" if is_local else "bufferbloat", 0.85, evidence)
 
 
@@ -303,19 +353,29 @@ def path_rate(case: Case) -> Found | None:
     evidence.append(f"acknowledged {rate(goodput)}, pacing_rate_bytes_per_s {rate(pacing)}")
     if own.rtt_us and own.min_rtt_us:
         evidence.append(f"rtt_us {micros(own.rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}")
-    return Found("path-rate", 0.75, tuple(evidence))
+    return Found("path-rate", 0.8, tuple(evidence))
 
 
 def local_queue(case: Case) -> Found | None:
-    """Data that this host holds back below TCP."""
+    """Data that this host holds back below TCP, in a queue too short to inflate the round trip."""
     own = case.own
     if not own.wmem_alloc_bytes or (own.notsent_bytes or 0.0) <= (own.mss_bytes or 0):
         return None
+    if not _is_in_this_host(case):
+        return None
+    flying = (own.in_flight_packets or 0.0) * (own.mss_bytes or 0)
     evidence = (
-        f"wmem_alloc_bytes {size(own.wmem_alloc_bytes)} below TCP, "
-        f"notsent_bytes {size(own.notsent_bytes)} waits",
+        f"wmem_alloc_bytes {size(own.wmem_alloc_bytes)} below TCP, {size(flying)} in flight",
+        f"notsent_bytes {size(own.notsent_bytes)} waits above it",
     )
-    return Found("local-queue", 0.5, evidence)
+    return Found("local-queue", 0.7, evidence)
+
+
+def _is_in_this_host(case: Case) -> bool:
+    """Whether much of what is in flight has not left this host."""
+    flying = (case.own.in_flight_packets or 0.0) * (case.own.mss_bytes or 0)
+    here = case.own.wmem_alloc_bytes or 0.0
+    return flying > 0 and here >= limits.LOCAL_SHARE * limits.SKB_OVERHEAD * flying
 
 
 def _round(value: float | None) -> str:

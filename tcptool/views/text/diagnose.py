@@ -68,7 +68,7 @@ def write_for_people(report: DiagnoseReport, out: IO[str], look: Look) -> None:
     lines: list[str] = []
     if not report.complete:
         lines += ["Ended by Ctrl-C: the verdicts rest on what was sampled until then.", ""]
-    if report.survey is not None:
+    if report.survey is not None and report.survey.sampled < report.survey.sockets:
         lines += [*_survey(report.survey, look), ""]
     for one in report.diagnoses:
         lines += [*_page(one, look), ""]
@@ -96,6 +96,12 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
         f"{owner} {clean(one.handle)}, {one.state}, {clean(one.congestion or '-')}; "
         f"{one.measures.samples} samples in {window}"
     )
+    for word, moved in (
+        ("sent", one.measures.goodput_bytes_per_s),
+        ("received", one.measures.received_bytes_per_s),
+    ):
+        if moved:
+            sampled += f"; {word} {human(moved, Unit.BYTES_PER_SECOND)}"
     yield from textwrap.wrap(sampled, _width(look))
     yield from _verdict(one, look)
     for line in one.evidence:
@@ -111,7 +117,7 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
     for number, note in enumerate(one.notes):
         yield from _row("note" if number == 0 else "", note, look)
     if any(advice.command for advice in one.advice):
-        yield from _command("then", one.again)
+        yield from _command("then", one.again, look)
 
 
 def _verdict(one: Diagnosis, look: Look) -> Iterator[str]:
@@ -120,7 +126,7 @@ def _verdict(one: Diagnosis, look: Look) -> Iterator[str]:
     if one.leaning:
         headline += f"; closest is {one.leaning}"
     text = f"{headline} ({one.verdict}, confidence {one.confidence:.2f})"
-    first, *rest = textwrap.wrap(text, _width(look) - _LABEL)
+    first, *rest = textwrap.wrap(text, _width(look) - _LABEL, break_on_hyphens=False)
     yield f"{color}{one.severity.upper():<{_LABEL}}{first}{plain}"
     yield from (f"{color}{'':<{_LABEL}}{line}{plain}" for line in rest)
 
@@ -130,9 +136,9 @@ def _advice(label: str, advice: Advice, look: Look) -> Iterator[str]:
     text = f"{advice.who}: {advice.text}{when.get(advice.takes_effect or '', '')}"
     yield from _row(label, text, look)
     if advice.command:
-        yield from _command("", advice.command)
+        yield from _command("", advice.command, look)
     if advice.undo:
-        yield from _command("", f"{advice.undo}    # takes it back")
+        yield from _command("", advice.undo, look, "    # takes it back")
 
 
 def _goal(goal: Goal, look: Look) -> Iterator[str]:
@@ -168,9 +174,10 @@ def _row(label: str, text: str, look: Look) -> Iterator[str]:
     )
 
 
-def _command(label: str, command: str) -> Iterator[str]:
+def _command(label: str, command: str, look: Look, after: str = "") -> Iterator[str]:
     """A line to paste: never broken, however narrow the terminal is."""
-    yield f"  {label:<{_LABEL - 2}}{clean(command)}"
+    bold, plain = ("\x1b[1m", "\x1b[0m") if look.color else ("", "")
+    yield f"  {label:<{_LABEL - 2}}{bold}{clean(command)}{plain}{after}"
 
 
 def _width(look: Look) -> int:

@@ -60,7 +60,8 @@ def test_a_state_wins_over_a_flow() -> None:
         ({"rwnd_percent": 100}, {"sndbuf_percent": 60}, "peer-buffer"),
         ({"sndbuf_percent": 60}, {"app_percent": 100}, "send-buffer"),
         ({"app_percent": 100}, {"retrans_percent": 2}, "application-limited"),
-        ({"retrans_percent": 2, "mbit": 1}, {"rtt_ms": 90}, "loss"),
+        ({"retrans_percent": 2, "mbit": 1}, {"info": {"snd_ssthresh_packets": UNLIMITED}}, "loss"),
+        ({"rtt_ms": 90}, {"retrans_percent": 2}, "bufferbloat"),
     ],
 )
 def test_the_first_that_fits_wins(
@@ -132,7 +133,7 @@ def test_nothing_that_fits_is_unclear_and_leans_nowhere() -> None:
             "in the congestion state loss in 19.9 %",
         ),
         (
-            {"rise": {"total_retrans_packets": 10, "dsack_dups": 4}},
+            {"retrans_percent": 1, "rise": {"total_retrans_packets": 10, "dsack_dups": 4}},
             {},
             "4 of 10 retransmissions were needless",
         ),
@@ -150,8 +151,9 @@ def test_notes(end: dict[str, Any], around: dict[str, Any], note: str) -> None:
     [
         {"info": {"ca_state": ["open"] * 40 + ["loss"], "total_rto": None}},
         {"info": {"ca_state": None, "total_rto": None}},
-        {"rise": {"total_retrans_packets": 10, "dsack_dups": 3}},
-        {"rise": {"total_retrans_packets": 10}, "info": {"dsack_dups": None}},
+        {"rise": {"total_retrans_packets": 10, "dsack_dups": 9}},  # few
+        {"retrans_percent": 1, "rise": {"total_retrans_packets": 10, "dsack_dups": 3}},
+        {"retrans_percent": 1, "info": {"dsack_dups": None}},
         {"info": {"delivered_ce_packets": None}},
     ],
 )
