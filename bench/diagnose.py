@@ -67,7 +67,7 @@ def _attempt(scenario: Scenario) -> Attempt:
     """Whatever goes wrong is a verdict too: it counts."""
     try:
         with scenario.open() as case:
-            said = diagnose(case)
+            said = diagnose(case, scenario.window_s)
     except Exception as error:  # noqa: BLE001 - a failed attempt must not end the others
         print(f"{scenario.name}: {type(error).__name__}: {error}", flush=True)
         return Attempt(scenario, "(failed)", 0.0)

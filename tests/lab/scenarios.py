@@ -22,10 +22,10 @@ from typing import Any, Final, Literal
 
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.decode.tcp_info import decode_tcp_info
-from tests.lab.ends import DirectionName, Ends
+from tests.lab.ends import DirectionName, Ends, commands
 from tests.lab.path import RelayPath, path
 from tests.lab.relay import Conditions
-from tests.lab.veth import veth_path
+from tests.lab.veth import DEVICE, VethConditions, veth_path
 from tests.live.program import Owner, owner
 from tests.support.netns import NetNs, new_netns
 from tests.support.waiting import wait_until
@@ -69,8 +69,10 @@ class Scenario:
     """What to `tcptool apply` to ``Case.cure_target``."""
     cured: frozenset[str] = frozenset()
     """Verdicts that are true afterwards."""
+    window_s: float = 3.0
+    """How long to look: at least 20 round trips, where there is no reason against it."""
     quiet: bool = False
-    """It needs next to no processor time, so it may run beside others."""
+    """It carries little, below 10 Mbit/s, and so may run beside others like it."""
 
     def open(self) -> AbstractContextManager[Case]:
         """Set it up and warm it up; everything ends with the block."""
@@ -289,11 +291,18 @@ def _relay(
     return link
 
 
-def _local_queue(queue_ms: float) -> Opener:
+def _local_queue(queue_ms: float, device_settings: str = "") -> Opener:
     """A bottleneck in the sender's own host."""
-    return lambda scenario: veth_path(
-        forward={"rate_mbit": scenario.rate_mbit, "queue_ms": queue_ms}
-    )
+
+    @contextlib.contextmanager
+    def link(scenario: Scenario) -> Iterator[Ends]:
+        forward = VethConditions(queue_ms=queue_ms, rate_mbit=scenario.rate_mbit)
+        with veth_path(forward=forward) as ends:
+            if device_settings:
+                commands(ends.near, f"ip link set {DEVICE} {device_settings}")
+            yield ends
+
+    return link
 
 
 @contextlib.contextmanager
@@ -411,10 +420,17 @@ _WIDE_READER: Final[dict[str, object]] = {"net.ipv4.tcp_rmem": "4096 16777216 33
 _MB: Final = 1_000_000
 
 
-def _bulk(link: Opener, warm_bytes: int, **more: Any) -> _SetUp:
+def _bulk(
+    link: Opener,
+    warm_bytes: int,
+    *,
+    steps: Sequence[Step] = (),
+    settle_bytes: int = 8 * _MB,
+    **more: Any,
+) -> _SetUp:
     """A sender that always has something to send, and a reader that reads at once."""
-    steps = (_acked(warm_bytes), *more.pop("steps", ()))
-    return _flow(link, near=_STREAM, far=_DRAIN, steps=steps, settle_bytes=8 * _MB, **more)
+    steps = (_acked(warm_bytes), *steps)
+    return _flow(link, near=_STREAM, far=_DRAIN, steps=steps, settle_bytes=settle_bytes, **more)
 
 
 def _slowly_read(size_bytes: int, gap_s: float, **more: Any) -> _SetUp:
@@ -458,7 +474,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-bbr",
         "the same with bbr, which needs no queue",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 140}), 4 * _MB),
+        _bulk(_relay({"queue_packets": 200}), 4 * _MB),
         healthy=True,
         congestion="bbr",
         rtt_ms=40,
@@ -538,6 +554,7 @@ _HEALTHY_PATHS: Final = (
         healthy=True,
         rtt_ms=200,
         rate_mbit=20,
+        window_s=6.0,
     ),
     Scenario(
         "slow-start-cubic",
@@ -578,6 +595,7 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=4,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "pipeline",
@@ -608,6 +626,7 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "frames",
@@ -617,6 +636,7 @@ _APPLICATIONS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "half-speed",
@@ -647,6 +667,7 @@ _APPLICATIONS: Final = (
         _requests([500], 200, near_options=_nodelay(), link=_relay({"loss": 0.05})),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "bursts-cubic",
@@ -656,6 +677,7 @@ _APPLICATIONS: Final = (
         healthy=True,
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "bursts-bbr",
@@ -666,6 +688,7 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "server-of-answers",
@@ -706,6 +729,7 @@ _APPLICATIONS: Final = (
         _requests([100, 100], 100, link=_loopback),
         cure=("nodelay=1",),
         cured=_is("application-limited"),
+        quiet=True,
     ),
     Scenario(
         "nagle-far-bbr",
@@ -797,6 +821,7 @@ _BUFFERS: Final = (
         _bulk(_relay(), 1 * _MB, listener_options=_receive_buffer(16384)),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "peer-buffer-bbr",
@@ -806,6 +831,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "peer-buffer-set-late",
@@ -829,6 +855,7 @@ _BUFFERS: Final = (
         _bulk(_relay(sysctls={"net.ipv4.tcp_window_scaling": 0}), 1 * _MB),
         rtt_ms=100,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-cubic",
@@ -837,6 +864,7 @@ _BUFFERS: Final = (
         _slowly_read(25_000, 0.05),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bbr",
@@ -846,6 +874,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bursty-bbr",
@@ -855,6 +884,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-tiny",
@@ -863,6 +893,7 @@ _BUFFERS: Final = (
         _slowly_read(1000, 0.0025),
         rtt_ms=10,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bursty",
@@ -871,12 +902,14 @@ _BUFFERS: Final = (
         _slowly_read(400_000, 0.8),
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-loopback",
         "both ends on one host, and the reader takes its time",
         _is("slow-reader"),
         _flow(_loopback, near=_STREAM, far=("read_slowly", 50_000, 0.02), steps=(_window_closed,)),
+        quiet=True,
     ),
 )
 
@@ -898,6 +931,7 @@ _PATHS: Final = (
         _bulk(_relay({"loss": 0.005}), 1 * _MB, ipv6=True),
         rtt_ms=100,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "loss-two-percent-cubic",
@@ -930,33 +964,34 @@ _PATHS: Final = (
         "shallow-queue-bbr",
         "the same with bbr, which keeps on sending",
         _is("path-rate-with-loss"),
-        _bulk(_relay({"queue_packets": 10}), 1 * _MB, near_options=""),
+        _bulk(_relay({"queue_packets": 10}), 1 * _MB),
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=10,
     ),
     Scenario(
         "bufferbloat",
-        "a queue of a second in front of a slow path, which cubic fills",
+        "a queue of a quarter of a second in front of a slow path, which cubic fills",
         _is("bufferbloat"),
-        _bulk(_relay({"queue_packets": 400}), 1 * _MB),
-        rtt_ms=10,
-        rate_mbit=10,
+        _bulk(_relay({"queue_packets": 400}), 3 * _MB, settle_bytes=6 * _MB),
+        rtt_ms=40,
+        rate_mbit=20,
         cure=("congestion=bbr",),
         cured=_is("path-rate"),
     ),
     Scenario(
         "local-queue-cubic",
-        "the slow path begins in the sender's own host",
+        "the slow path begins in the sender's own host, which queues segments of 64 KiB (TSO)",
         _is("local-queue"),
-        _bulk(_local_queue(300), 2 * _MB),
+        _bulk(_local_queue(300, "gso_max_segs 64"), 2 * _MB),
         rate_mbit=20,
     ),
     Scenario(
         "local-queue-bbr",
-        "the same with bbr",
-        _is("local-queue"),
-        _bulk(_local_queue(300), 2 * _MB),
+        "the same with bbr, which keeps the queue below 10 ms",
+        _is("local-queue", "path-rate"),  # the queue is there, and too short to hurt
+        _bulk(_local_queue(300, "gso_max_segs 64"), 2 * _MB),
+        healthy=True,
         congestion="bbr",
         rate_mbit=20,
     ),
@@ -978,6 +1013,7 @@ _PATHS: Final = (
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "reordering",
@@ -1034,6 +1070,7 @@ _RECEIVERS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "receiver-behind-loss",
@@ -1065,6 +1102,7 @@ _RECEIVERS: Final = (
         _slowly_read(25_000, 0.05, target="far"),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "local-slow-reader-tiny-bbr",
@@ -1074,6 +1112,7 @@ _RECEIVERS: Final = (
         congestion="bbr",
         rtt_ms=10,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "local-buffer",
@@ -1106,6 +1145,7 @@ _RECEIVERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
 )
 
