@@ -162,6 +162,8 @@ def _print_first_pass(sockets: int, rounds: int) -> None:
         Command(
             "diagnose",
             (TCPTOOL, "diagnose", "--top", "0", "state established", "--json"),
+            needle=f'"sockets":{sockets},'.encode(),  # of the survey
+            rows=1,
             remarks=True,
         ),
     ]

@@ -1019,7 +1019,7 @@ _PATHS: Final = (
         "reordering",
         "2 % of the packets come two round trips late: TCP sends again what was not lost",
         _is("reordering"),
-        _bulk(_relay({"reorder": 0.02, "reorder_ms": 40}), 1 * _MB),
+        _bulk(_relay({"reorder": 0.02, "reorder_ms": 40, "queue_packets": 50}), 1 * _MB),
         rtt_ms=20,
         rate_mbit=40,
         cure=("congestion=bbr",),
