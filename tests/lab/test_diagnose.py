@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tcptool.catalog.verdicts import UNCLEAR, VERDICTS
 from tests.lab.diagnosing import Diagnosis, apply, diagnose
 from tests.lab.scenarios import SCENARIOS, Scenario
 
@@ -105,10 +106,17 @@ def test_a_busy_connection(
     delivered(check(scenario, str(tmp_path_factory.mktemp(scenario.name))))
 
 
+def test_every_verdict_is_tried() -> None:
+    expected = frozenset[str]().union(*(scenario.expected for scenario in SCENARIOS))
+    # What is closed has no descriptor left, and no set-up is unclear on purpose.
+    assert expected == VERDICTS.keys() - {"closed", UNCLEAR}
+
+
 def test_the_table_is_sound() -> None:
     names = [scenario.name for scenario in SCENARIOS]
     assert len(set(names)) == len(names)
     for scenario in SCENARIOS:
         assert scenario.expected, scenario.name
+        assert scenario.cured <= VERDICTS.keys(), scenario.name
         assert (scenario.cure is None) == (not scenario.cured), scenario.name
         assert not (scenario.healthy and scenario.cure), scenario.name
