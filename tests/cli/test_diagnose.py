@@ -20,7 +20,7 @@ from tests.cli.living import MOVING, PLACE, WELL, Living
 from tests.cli.scene import CLIENT, WEB, Outcome, memory, run
 from tests.live.program import unprintable
 from tests.live.test_schema import strict
-from tests.support.fake_kernel import FakeKernel, diag_message, structure_bytes
+from tests.support.fake_kernel import FakeKernel, descriptor_for, diag_message, structure_bytes
 from tests.support.golden import Golden
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +191,27 @@ def test_a_kernel_without_sock_diag(living: Make) -> None:
     assert diagnose(one, "42:9").status in (ExitCode.UNSUPPORTED, ExitCode.NOT_FOUND)
 
 
+def test_an_unconnected_socket(living: Make) -> None:
+    one = living()
+    one.kernel.tree.add(60, "new", sockets={3: 900})
+    unbound = diag_message("close", local=("0.0.0.0", 0), cookie=0x6006, inode=900, tcp_info={})
+    one.kernel.descriptors[60, 3] = descriptor_for(unbound)
+    outcome = diagnose(one, "60:3")
+    assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
+    assert "it is not connected and does not listen" in outcome.err
+
+
+def test_a_namespace_without_a_list_of_congestion_controls(living: Make) -> None:
+    one = living(
+        fields={"snd_cwnd_packets": 20},
+        rises=MOVING | {"retrans_bytes": 10_000, "total_retrans_packets": 7},
+    )
+    (one.kernel.tree.root / "sys/net/ipv4/tcp_available_congestion_control").unlink()
+    [found] = data_of(diagnose(one, "42:9", "--json"))["diagnoses"]
+    commands = [advice["command"] for advice in found["advice"]]
+    assert "tcptool apply 42:9 congestion=bbr" in commands, found
+
+
 def test_options_out_of_reach_are_said_and_a_verdict_is_given(living: Make) -> None:
     one = living(**PINNED)
     one.kernel.refusals[42] = errno.EPERM
@@ -247,6 +268,40 @@ def test_ctrl_c_judges_what_was_read(living: Make) -> None:
     assert data["diagnoses"][0]["measures"]["samples"] < 201
 
 
+def test_ctrl_c_is_said_on_the_page(living: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    one = living()
+
+    def interrupt(_kernel: FakeKernel) -> None:
+        raise KeyboardInterrupt
+
+    one.kernel.on_wait = interrupt
+    outcome = diagnose(one, "42:9")
+    assert outcome.status == ExitCode.INTERRUPTED
+    assert outcome.out.startswith("Ended by Ctrl-C: ")
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_socket_that_goes_before_the_first_sample(
+    left: int, living: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = living()
+
+    def vanish(_subjects: object) -> float:
+        one.kernel.on_wait = None
+        one.kernel.sockets[PLACE:] = one.kernel.sockets[:0]
+        return 0.02
+
+    monkeypatch.setattr("tcptool.actions.diagnose._pace_s", vanish)
+    outcome = diagnose(one, "42" if left else "sk:1001", "--json")
+    if left:
+        assert len(data_of(outcome)["diagnoses"]) == left
+        assert "2 ended before their first sample" in outcome.out
+    else:
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
+        assert "it ended before the first sample" in outcome.err
+
+
 # -- how long and how fast ---------------------------------------------------------------------
 
 
@@ -279,7 +334,8 @@ PAGES: list[tuple[str, dict[str, Any], list[str], int]] = [
     ("out-of-reach-40", SMALL_WINDOW, ["42:9", "--target", "100mbit"], 40),
     ("listener-80", OVERFLOW, ["42:9"], 80),
     ("receiver-80", RECEIVES, ["42:9"], 80),
-    ("survey-80", PINNED, [], 80),
+    ("survey-80", PINNED, ["--top", "2"], 80),
+    ("all-80", PINNED, [], 80),
 ]
 
 
@@ -316,6 +372,25 @@ def test_a_goal_within_reach(living: Make, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
     out = diagnose(living(), "42:9", "--target", "5mbit").out
     assert "5 Mbit/s is within reach; now 4 Mbit/s" in out
+
+
+def test_a_goal_of_which_not_all_is_known(living: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    one = living(fields={"sent_bytes": 0}, rises={})
+    (one.kernel.tree.root / "sys/net/ipv4/tcp_wmem").unlink()
+    out = diagnose(one, "42:9", "--target", "5mbit").out
+    assert "5 Mbit/s may be within reach" in out
+    assert "??  net.ipv4.tcp_wmem[2] not known, needed at least" in out
+
+
+def test_what_is_closest_is_said_where_it_is_unclear(
+    living: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    monkeypatch.setattr("tcptool.actions.diagnose.load_percent", lambda: 300.0)
+    out = diagnose(living(fields={"notsent_bytes": 0}), "42:9", "--for", "100ms").out
+    assert "unclear; closest is application-limited" in out
+    assert "this host is overloaded (300 % of its processors)" in out
 
 
 def test_hostile_names_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
