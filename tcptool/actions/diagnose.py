@@ -372,15 +372,18 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
             if one.other_socket is not None:
                 one.other_holders = owners.of(one.other_socket.inode)
         taken.missing += owners.missing() if not all(one.holders for one in here) else []
-    refusals = [refusal for one in subjects if (refusal := _read_options(one)) is not None]
-    if refusals:
+    reasons = [(refusal.why, refusal.hint) for one in subjects if (refusal := _read_options(one))]
+    reasons += [(missing.why, missing.needs) for missing in taken.missing]
+    unread = [one for one in subjects if one.options is None and one.found.socket.inode]
+    if unread and reasons:
+        why, needs = reasons[0]
         taken.missing.append(
             Missing(
                 what="the options of "
-                + ("the socket" if len(subjects) == 1 else f"{len(refusals)} sockets")
+                + ("the socket" if len(subjects) == 1 else f"{len(unread)} sockets")
                 + ": TCP_NODELAY, TCP_CORK and SO_BUF_LOCK would make a verdict surer",
-                why=refusals[0].why,
-                needs=refusals[0].hint or "a descriptor of the socket",
+                why=why,
+                needs=needs or "a descriptor of the socket",
             )
         )
 
