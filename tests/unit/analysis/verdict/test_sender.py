@@ -44,6 +44,7 @@ HELD: dict[str, Any] = {
     "mbit": 0.02,
 }
 EMPTY = {"held_empty_percent": 100}
+LARGE = {"segment_bytes": 1400, "rise": {"received_bytes": 2000, "data_segs_in": 20}}
 EDGE = {"held_percent": limits.HELD_PERCENT + 1}
 
 
@@ -62,6 +63,14 @@ EDGE = {"held_percent": limits.HELD_PERCENT + 1}
         (HELD | {"held_percent": limits.HELD_PERCENT - 2}, None, "application-limited"),
         (HELD | {"segment_bytes": limits.SMALL_SEGMENT * 1448 * 1.1}, None, "application-limited"),
         (HELD | {"rise": {"data_segs_out": 0}}, None, "nagle"),  # none was sent meanwhile
+        # The tail of a message of several segments, for which somebody waits.
+        (HELD | LARGE, None, "nagle"),
+        (HELD | LARGE | {"rise": {}}, None, "application-limited"),  # a stream: nobody waits
+        (
+            HELD | LARGE | {"held_percent": limits.MOSTLY_HELD_PERCENT - 2},
+            None,
+            "application-limited",
+        ),
     ],
 )
 def test_what_is_held_back(
