@@ -12,6 +12,7 @@ from dataclasses import replace
 from tcptool.analysis import bdp
 from tcptool.analysis.verdict.case import Case, micros, open_case, percent, rate, size
 from tcptool.analysis.verdict.sender import is_locked
+from tcptool.catalog import thresholds as limits
 from tcptool.model.diagnosis import Diagnosis, Goal, Requirement
 from tcptool.model.observation import Observation
 from tcptool.units import Unit
@@ -28,7 +29,7 @@ def with_goal(found: Diagnosis, seen: Observation, wanted_bytes_per_s: int | Non
         rate_bytes_per_s=float(wanted_bytes_per_s),
         goodput_bytes_per_s=_moved_bytes_per_s(case),
         rtt_us=rtt_us,
-        reachable=_reachable(rows),
+        reachable=True if _is_there(case, wanted_bytes_per_s) else _reachable(rows),
         requirements=rows,
         offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)) if rtt_us else (),
     )
@@ -38,6 +39,11 @@ def with_goal(found: Diagnosis, seen: Observation, wanted_bytes_per_s: int | Non
 def _moved_bytes_per_s(case: Case) -> float | None:
     own = case.own
     return own.received_bytes_per_s if case.mostly_receives else own.goodput_bytes_per_s
+
+
+def _is_there(case: Case, wanted: int) -> bool:
+    """Whether it moves that much already, whatever a model would say."""
+    return (_moved_bytes_per_s(case) or 0.0) >= wanted
 
 
 def _reachable(rows: tuple[Requirement, ...]) -> bool | None:
@@ -105,6 +111,8 @@ def _at_least(name: str, needed: int, present: float | None, who: str, text: str
 def _offers(case: Case, wanted: int, rtt_us: float) -> Iterator[str]:
     """What could be had instead, each as a sentence; only what is less than wanted."""
     own = case.own
+    if _is_there(case, wanted):
+        return
     window = own.rcv_wnd_bytes if case.mostly_receives else own.snd_wnd_bytes
     if window:
         possible = bdp.window_rate_bytes_per_s(window, rtt_us)
@@ -117,7 +125,7 @@ def _offers(case: Case, wanted: int, rtt_us: float) -> Iterator[str]:
     lost = own.retrans_percent
     if not case.mostly_receives and not case.is_bbr and lost:
         mss = own.mss_bytes or bdp.USUAL_MSS_BYTES
-        possible = bdp.MATHIS * mss * 1e6 / rtt_us / (lost / 100) ** 0.5
+        possible = bdp.loss_rate_bytes_per_s(lost, rtt_us, mss, limits.LOSS_MODEL)
         if possible < wanted:
             name = case.congestion or "this congestion control"
-            yield f"this loss ({percent(lost)}) leaves {name} about {rate(possible)}"
+            yield f"this loss ({percent(lost)}) leaves {name} {rate(possible)} at most"
