@@ -48,7 +48,7 @@ from tcptool.model.inspection import holder_records
 from tcptool.model.observation import Reach, Recording, Surroundings
 from tcptool.model.owner import Holder
 from tcptool.model.report import Host, Missing, Warning
-from tcptool.model.sock import Socket
+from tcptool.model.sock import Endpoint, Socket
 from tcptool.sansio.filter_bytecode import compile_for_kernel
 
 OPTIONS: Final = tuple(
@@ -303,13 +303,20 @@ def _whole(kernel: Kernel, keys: Sequence[tuple[Any, ...]]) -> list[_Chosen]:
 
 
 def _without_other_ends(chosen: Sequence[_Chosen]) -> list[_Chosen]:
-    """Both ends of a connection on this host are one case: the first of them stands for it."""
-    kept: list[_Chosen] = []
+    """Both ends of a connection on this host are one case, and the one that sends stands for it."""
+    kept: dict[frozenset[Endpoint], _Chosen] = {}
     for one in chosen:
-        ends = (one.found.socket.peer, one.found.socket.local)
-        if all((other.found.socket.local, other.found.socket.peer) != ends for other in kept):
-            kept.append(one)
-    return kept
+        sock = one.found.socket
+        ends = frozenset((sock.local, sock.peer))
+        before = kept.get(ends)
+        if before is None or _sent(one) > _sent(before):
+            kept[ends] = one  # at the place of the first, in the order of rank
+    return list(kept.values())
+
+
+def _sent(chosen: _Chosen) -> int:
+    info = chosen.found.socket.tcp_info
+    return (info.acked_bytes or 0) if info else 0
 
 
 # -- sampling ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from tcptool.analysis import bdp
 from tcptool.analysis.verdict.case import Case, micros, open_case, percent, rate, size
 from tcptool.analysis.verdict.sender import is_locked
 from tcptool.catalog import thresholds as limits
+from tcptool.catalog.severity import Severity
 from tcptool.model.diagnosis import Diagnosis, Goal, Requirement
 from tcptool.model.observation import Observation
 from tcptool.units import Unit
@@ -29,7 +30,7 @@ def with_goal(found: Diagnosis, seen: Observation, wanted_bytes_per_s: int | Non
         rate_bytes_per_s=float(wanted_bytes_per_s),
         goodput_bytes_per_s=_moved_bytes_per_s(case),
         rtt_us=rtt_us,
-        reachable=True if _is_there(case, wanted_bytes_per_s) else _reachable(rows),
+        reachable=_reachable(rows, found, there=_is_there(case, wanted_bytes_per_s)),
         requirements=rows,
         offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)) if rtt_us else (),
     )
@@ -46,11 +47,15 @@ def _is_there(case: Case, wanted: int) -> bool:
     return (_moved_bytes_per_s(case) or 0.0) >= wanted
 
 
-def _reachable(rows: tuple[Requirement, ...]) -> bool | None:
+def _reachable(rows: tuple[Requirement, ...], found: Diagnosis, *, there: bool) -> bool | None:
+    if there:
+        return True
     met = [row.met for row in rows]
     if False in met:
         return False
-    return True if met and None not in met else None
+    # What holds it back now was looked at, and yet it is not seen to be too small.
+    held_back = found.severity.reaches(Severity.WARN)
+    return True if met and None not in met and not held_back else None
 
 
 def _requirements(case: Case, wanted: int, rtt_us: float) -> Iterator[Requirement]:
