@@ -25,14 +25,16 @@ def with_goal(found: Diagnosis, seen: Observation, wanted_bytes_per_s: int | Non
         return found
     case = open_case(seen)
     rtt_us = case.own.min_rtt_us or case.own.rtt_us
-    rows = tuple(_requirements(case, wanted_bytes_per_s, rtt_us)) if rtt_us else ()
+    if not rtt_us:
+        return found  # a listener, or a connection that is not yet made
+    rows = tuple(_requirements(case, wanted_bytes_per_s, rtt_us))
     goal = Goal(
         rate_bytes_per_s=float(wanted_bytes_per_s),
         goodput_bytes_per_s=_moved_bytes_per_s(case),
         rtt_us=rtt_us,
         reachable=_reachable(rows, found, there=_is_there(case, wanted_bytes_per_s)),
         requirements=rows,
-        offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)) if rtt_us else (),
+        offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)),
     )
     return replace(found, goal=goal)
 
