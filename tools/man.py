@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tcptool.catalog.host_checks import HOST_CHECKS
 from tcptool.catalog.methods import METHODS
 from tcptool.catalog.misbehaviours import MISBEHAVIOURS
 from tcptool.catalog.profiles import BUILT_IN
@@ -39,6 +40,7 @@ def _page(command: Command, all_commands: list[Command]) -> str:
         *(_commands(command, inside) if inside else []),
         *(_profiles() if command.name == "profiles" else []),
         *(_misbehaviours() if command.name == "serve" else []),
+        *(_checks() if command.name == "doctor" else []),
         *([written] if written else []),
         *_examples(command, written),
         ".SH EXIT STATUS",
@@ -108,6 +110,13 @@ def _misbehaviours() -> Iterator[str]:
     yield ".BR tcptool\\-inspect (1)\nmake of it."
     for name, text in MISBEHAVIOURS.items():
         yield f".TP\n\\fB{roff(name)}\\fR\n{roff(text)}"
+
+
+def _checks() -> Iterator[str]:
+    yield ".SH CHECKS"
+    for check in HOST_CHECKS.values():
+        yield f".TP\n\\fB{roff(check.id)}\\fR {roff(check.title)} ({check.layer}, {check.aspect})"
+        yield roff(check.why)
 
 
 def _profiles() -> Iterator[str]:

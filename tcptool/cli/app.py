@@ -43,6 +43,7 @@ class Spec(NamedTuple):
 
 
 LOOK: Final = "Look"
+JUDGE: Final = "Judge"
 TUNE: Final = "Tune"
 MEASURE: Final = "Measure"
 SERVE: Final = "Serve"
@@ -66,6 +67,12 @@ COMMANDS: Final = {
         LOOK,
         "tcptool.cli.explain",
         "explain_command",
+    ),
+    "doctor": Spec(
+        "Check what harms TCP on this host now, and say what to do about it.",
+        JUDGE,
+        "tcptool.cli.doctor",
+        "doctor_command",
     ),
     "apply": Spec(
         "Set options on live sockets, and show what the kernel made of them.",

@@ -1,0 +1,211 @@
+"""Checks of what went wrong on the way: retransmissions, aborted and rejected segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tcptool.analysis.host.facts import (
+    SHOWN,
+    Facts,
+    Growth,
+    Verdict,
+    count,
+    ok,
+    percent,
+    share_percent,
+    words,
+)
+from tcptool.catalog.severity import Severity
+from tcptool.model.doctor import Evidence, Remedy
+
+ENOUGH_SEGMENTS: Final = 1000
+"""Fewer sent segments say nothing about a share of 1 %: it would be ten of them."""
+LOSS_FAIL_PERCENT: Final = 3.0
+"""Three times the share at which bpftune acts.  By Mathis's formula cubic is then down to a fifth
+of what 0.1 % allows."""
+LOSS_WARN_PERCENT: Final = 1.0
+"""Oracle bpftune changes a remote host over to bbr from here."""
+LOSS_OK_PERCENT: Final = 0.1
+"""Below it cubic does well on most paths (measured, see BBR in catalog/profiles.py)."""
+ENOUGH_RETRANSMISSIONS: Final = 20
+"""Fewer say nothing about a share of 20 %: it would be four of them."""
+TIMEOUTS_PERCENT: Final = 20.0
+"""More than one in five: tail loss probes, on by default (RFC 8985), should leave fewer."""
+NEEDLESS_PERCENT: Final = 30.0
+"""A third of all retransmissions is more than a few late acknowledgements make."""
+FAILED_PERCENT: Final = 1.0
+"""More than one connect in a hundred; a port that is closed on purpose makes single ones."""
+
+
+def retransmissions(facts: Facts) -> Verdict:
+    """H-01: the share of what this host sends again."""
+    sent, again = facts.counter("TcpOutSegs"), facts.counter("TcpRetransSegs")
+    evidence = facts.shown(again, sent)
+    if sent.grown < ENOUGH_SEGMENTS:
+        return Verdict(
+            Severity.SKIP,
+            f"{count(sent.grown, 'segment')} sent in {facts.window()}; to judge takes "
+            f"{ENOUGH_SEGMENTS}: try a longer --for",
+            evidence,
+        )
+    share = share_percent(again.grown, sent.grown)
+    summary = f"{percent(share)} of {sent.grown} segments sent again"
+    if share < LOSS_OK_PERCENT:
+        return ok(summary, *evidence)
+    severity = (
+        Severity.FAIL
+        if share > LOSS_FAIL_PERCENT
+        else Severity.WARN
+        if share > LOSS_WARN_PERCENT
+        else Severity.INFO
+    )
+    remedy = Remedy(
+        advice="Look which connections lose, and whether they share a path; no sysctl mends a "
+        "path.",
+        command=facts.tcptool("list", "--sort", "retrans", "--limit", "10"),
+    )
+    return Verdict(severity, summary, (*evidence, *_worst(facts)), remedy)
+
+
+def _worst(facts: Facts) -> list[Evidence]:
+    """The sockets with the most bytes sent again."""
+    if "sockets" in facts.state.lacks:
+        return []
+    found = [one for one in facts.state.sockets if one.retrans_bytes]
+    found.sort(key=lambda one: -(one.retrans_bytes or 0))
+    return [
+        Evidence(facts.name(one), f"{one.retrans_bytes} of {one.sent_bytes or 0} bytes sent again")
+        for one in found[:SHOWN]
+    ]
+
+
+def timeouts(facts: Facts) -> Verdict:
+    """H-02: how many retransmissions began with a timeout."""
+    timeout, again = facts.counter("TcpExtTCPTimeouts"), facts.counter("TcpRetransSegs")
+    evidence = facts.shown(timeout, again)
+    share = share_percent(timeout.grown, again.grown)
+    summary = f"{count(timeout.grown, 'timeout')} among {count(again.grown, 'retransmission')}"
+    if again.grown < ENOUGH_RETRANSMISSIONS or share <= TIMEOUTS_PERCENT:
+        return ok(summary, *evidence)
+    remedy = Remedy(
+        advice="Look at the connections that are retransmitting by timer now.",
+        command=facts.tcptool("list", "timer = retransmit", "--columns", "+timer,rto"),
+    )
+    return Verdict(Severity.WARN, summary, evidence, remedy)
+
+
+def needless(facts: Facts) -> Verdict:
+    """H-03: retransmissions that the peer had no need of."""
+    again = facts.counter("TcpRetransSegs")
+    twice = facts.counter("TcpExtTCPDSACKRecv")
+    others = facts.counters("TcpExtTCPSpuriousRTOs", "TcpExtTCPSACKReorder")
+    evidence = facts.shown(twice, again, *others)
+    share = share_percent(twice.grown, again.grown)
+    if again.grown < ENOUGH_RETRANSMISSIONS or share <= NEEDLESS_PERCENT:
+        return ok(f"{count(twice.grown, 'report')} of segments that came twice", *evidence)
+    return Verdict(
+        Severity.INFO,
+        f"{percent(share)} of {again.grown} retransmissions came twice: reordering, not loss",
+        evidence,
+        Remedy(advice="Leave the host as it is: look for a path that reorders or delays."),
+    )
+
+
+def unanswered_connects(facts: Facts) -> Verdict:
+    """H-04: connects that got no answer."""
+    again = facts.counter("TcpExtTCPSynRetrans")
+    failed, begun = facts.counter("TcpAttemptFails"), facts.counter("TcpActiveOpens")
+    evidence = facts.shown(again, failed, begun)
+    share = share_percent(failed.grown, max(begun.grown, failed.grown))
+    if not again.grown:
+        return ok("no connection request was sent again", *evidence)
+    summary = f"{count(again.grown, 'connection request')} sent again"
+    remedy = Remedy(
+        advice="Look who does not answer.",
+        command=facts.tcptool("list", "state", "syn-sent"),
+    )
+    if share <= FAILED_PERCENT:
+        return Verdict(Severity.INFO, summary, evidence, remedy)
+    text = f"{summary}, {count(failed.grown, 'handshake')} failed"
+    return Verdict(Severity.WARN, text, evidence, remedy)
+
+
+def aborts(facts: Facts) -> Verdict:
+    """H-05: connections that ended with a reset, by the reason that the kernel had."""
+    reasons = facts.counters(
+        *(f"TcpExtTCPAbortOn{word}" for word in ("Memory", "Timeout", "Data", "Close", "Linger"))
+    )
+    grown = {one.name.removeprefix("TcpExtTCPAbortOn"): one for one in reasons if one.grown}
+    evidence = facts.shown(*reasons, *facts.counters("TcpEstabResets", "TcpOutRsts"))
+    if not grown:
+        return ok("no connection was aborted", *evidence)
+    summary = words(f"{one.grown} {_ABORTS[name]}" for name, one in grown.items())
+    if "Memory" in grown:
+        advice = "See H-14 (memory) and H-20 (orphans): which program holds so much?"
+        return Verdict(Severity.FAIL, summary, evidence, Remedy(advice=advice))
+    if "Timeout" in grown:
+        advice = "Peers vanished, or the path did: which ones do the programs' logs name?"
+        return Verdict(Severity.WARN, summary, evidence, Remedy(advice=advice), ("keepalive",))
+    advice = "Mostly a program's own way to end; its clients see ECONNRESET."
+    return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
+
+
+_ABORTS: Final = {
+    "Memory": "reset for want of memory",
+    "Timeout": "given up without an answer",
+    "Data": "reset by data after close()",
+    "Close": "closed with data unread",
+    "Linger": "ended by TCP_LINGER2",
+}
+
+
+def fast_open(facts: Facts) -> Verdict:
+    """H-27: Fast Open attempts that failed."""
+    names = ("ActiveFail", "PassiveFail", "ListenOverflow", "Blackhole")
+    found = facts.counters(*(f"TcpExtTCPFastOpen{name}" for name in names))
+    evidence = (*facts.setting("net.ipv4.tcp_fastopen"), *facts.shown(*found))
+    grown = _sum(found)
+    if not grown:
+        return ok("no Fast Open attempt failed", *evidence)
+    remedy = Remedy(advice="Leave it off in the program where its path drops such requests.")
+    summary = f"{count(grown, 'Fast Open attempt')} failed"
+    return Verdict(Severity.INFO, summary, evidence, remedy)
+
+
+def _sum(growths: Sequence[Growth]) -> int:
+    return sum(one.grown for one in growths)
+
+
+_HARMLESS_REJECTS: Final = ("TcpExtTCPChallengeACK",)
+"""A stray segment makes one; RFC 5961 asks for them."""
+
+
+def rejected(facts: Facts) -> Verdict:
+    """H-33: segments that arrived and were thrown away."""
+    found = facts.counters(
+        "IpInDiscards", "IpReasmFails", "TcpInCsumErrors", "TcpExtPAWSEstab",
+        "TcpExtPAWSTimewait", "TcpExtTSEcrRejected", *_HARMLESS_REJECTS,
+    )  # fmt: skip
+    evidence = facts.shown(*found)
+    grown = [one for one in found if one.grown]
+    if not grown:
+        return ok("nothing was rejected", *evidence)
+    summary = words(f"{one.grown} {_REJECTS[one.name]}" for one in grown)
+    if all(one.name in _HARMLESS_REJECTS for one in grown):
+        return Verdict(
+            Severity.INFO, summary, evidence, Remedy(advice="Leave it: single ones are normal.")
+        )
+    advice = "Find the sender: a faulty device, or clients behind a shared address (PAWS)."
+    return Verdict(Severity.WARN, summary, evidence, Remedy(advice=advice))
+
+
+_REJECTS: Final = {
+    "IpInDiscards": "dropped for want of memory",
+    "IpReasmFails": "fragments without the rest",
+    "TcpInCsumErrors": "with a wrong checksum",
+    "TcpExtPAWSEstab": "with an old timestamp",
+    "TcpExtPAWSTimewait": "connection requests with an old timestamp",
+    "TcpExtTSEcrRejected": "that echo a timestamp never sent",
+    "TcpExtTCPChallengeACK": "answered with a challenge",
+}
