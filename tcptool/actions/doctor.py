@@ -50,8 +50,8 @@ def doctor(kernel: Kernel, window_s: float, netns: str | None, tell: Tell) -> Do
     lacks: reading.Lacks = {}
     after, ended = reading.read_counters(kernel, lacks), kernel.monotonic()
     sockets, missing = reading.read_sockets(kernel, lacks)
-    holders, unseen = reading.read_holders(kernel)
-    files, processes = reading.read_open_files(kernel)
+    holders, unseen = reading.read_holders(kernel, lacks)
+    files, processes = reading.read_open_files(kernel, lacks)
     state = HostState(
         elapsed_s=ended - begun,
         before=before,

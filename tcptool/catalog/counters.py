@@ -31,7 +31,6 @@ class Counter:
 
 _ALL: Final = (
     Counter(name="TcpOutSegs", doc="segments sent, retransmissions not counted"),
-    Counter(name="TcpInSegs", doc="segments received, faulty ones too"),
     Counter(
         name="TcpRetransSegs",
         doc="segments sent again",

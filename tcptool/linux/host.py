@@ -22,6 +22,7 @@ from tcptool.decode.host import (
     parse_softnet,
 )
 from tcptool.decode.net_counters import parse_counters, parse_sockstat
+from tcptool.decode.netlink import MalformedReply
 from tcptool.decode.projection import RAW, Lookups, Projection, extensions_for
 from tcptool.decode.route import links, links_request, qdiscs, qdiscs_request
 from tcptool.errors import TcptoolError, describe_errno
@@ -85,17 +86,21 @@ def read_sockets(kernel: Kernel, lacks: Lacks) -> tuple[tuple[HostSocket, ...], 
     return tuple(map(HostSocket._make, rows)), dump.missing
 
 
-def read_holders(kernel: Kernel) -> tuple[dict[int, tuple[str, str]], list[Missing]]:
+def read_holders(kernel: Kernel, lacks: Lacks) -> tuple[dict[int, tuple[str, str]], list[Missing]]:
     """Who holds the socket with an inode: ``PID:FD`` and name of the first one."""
-    owners = find_owners(kernel.proc, kernel.netns_inode())
+    try:
+        owners = find_owners(kernel.proc, kernel.netns_inode())
+    except OSError as exc:
+        lacks["processes"] = describe_errno(exc.errno or 0)
+        return {}, []
     first = {inode: found[0] for inode, found in owners.holders.items()}
     return {i: (str(one), one.process.name) for i, one in first.items()}, owners.missing()
 
 
-def read_open_files(kernel: Kernel) -> tuple[tuple[OpenFiles, ...], frozenset[str]]:
+def read_open_files(kernel: Kernel, lacks: Lacks) -> tuple[tuple[OpenFiles, ...], frozenset[str]]:
     """Open descriptors of the processes that may be looked into, and the names of all."""
     files, names = [], set()
-    for pid in kernel.proc.pids():
+    for pid in _noted("processes", lacks, lambda: list(kernel.proc.pids())) or []:
         process = kernel.proc.process(pid)
         if process is None:
             continue  # gone since the directory was read
@@ -140,12 +145,15 @@ def load_percent(kernel: Kernel, processors: int) -> float | None:
 def _noted(
     what: str, lacks: Lacks, read: Callable[..., Result], *arguments: object
 ) -> Result | None:
-    """What ``read`` gives; where it fails, None, and the reason is kept."""
+    """What ``read`` gives; where the kernel refuses, None, and the reason is kept.
+
+    A namespace that cannot be entered is not such a reason: then there is no answer at all.
+    """
     try:
         return read(*arguments)
     except OSError as exc:
         lacks[what] = describe_errno(exc.errno or 0)
-    except TcptoolError as exc:
+    except MalformedReply as exc:
         lacks[what] = exc.why
     return None
 

@@ -68,7 +68,7 @@ def softnet(facts: Facts) -> Verdict:
         return Verdict(
             Severity.INFO,
             f"rounds of receiving cut short: {percent(share)} of {processed} packets",
-            (*evidence, *facts.setting("net.core.netdev_budget")),
+            (*evidence, *facts.setting("net.core.netdev_budget", "net.core.netdev_budget_usecs")),
             _twice(
                 facts,
                 "net.core.netdev_budget",
@@ -164,9 +164,10 @@ def links(facts: Facts) -> Verdict:
         remedy = Remedy(advice=advice, command="sudo dmesg | grep -i 'link'")
         summary = f"the link went up or down in {facts.window()}: {words(flapping)}"
         return Verdict(Severity.WARN, summary, evidence, remedy)
-    mtus = {b.mtu_bytes for _, b in pairs if b.name in facts.state.default_links}
+    ours = [b.mtu_bytes for _, b in pairs if b.name in facts.state.default_links]
+    mtus = sorted({mtu for mtu in ours if mtu is not None})
     if len(mtus) > 1:
-        summary = f"the devices of the default routes have different MTUs: {sorted(map(str, mtus))}"
+        summary = f"the devices of the default routes have different MTUs: {words(map(str, mtus))}"
         advice = "Leave it if the networks differ; else give both the smaller one."
         return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
     duplex = {after.duplex for _, after in pairs}

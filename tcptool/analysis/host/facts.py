@@ -89,10 +89,6 @@ class Facts:
             raise Lacks(reasons[0])
         return found
 
-    def grown(self, name: str) -> int:
-        """By how much a counter grew.  Raises Lacks."""
-        return self.counter(name).grown
-
     def shown(self, *growths: Growth) -> tuple[Evidence, ...]:
         """The counters as evidence: the growth, and the total as context."""
         return tuple(

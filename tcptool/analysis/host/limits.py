@@ -93,7 +93,7 @@ def _ports_in_use(facts: Facts, ports: set[int]) -> dict[tuple[str, str, int], s
 
 
 def _more_ports(facts: Facts, ports: range) -> Remedy:
-    rate = len(ports) // TIME_WAIT_S
+    rate = human(float(f"{len(ports) / TIME_WAIT_S:.3g}"), Unit.COUNT)
     usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0]
     low, high = _USUAL_RANGE if usual else _WIDE_RANGE
     return facts.set(
@@ -139,7 +139,7 @@ def open_files(facts: Facts) -> Verdict:
     if facts.has("fs.file-nr"):
         host_share = share_percent(facts.number("fs.file-nr"), facts.number("fs.file-nr", 2))
     if not known and not evidence:
-        raise Lacks("no process could be looked into")
+        raise Lacks(facts.why("processes", "no process could be looked into"))
     known.sort(key=_files_used, reverse=True)
     near = [one for one in known if _files_used(one) >= FILES_PERCENT]
     evidence += [

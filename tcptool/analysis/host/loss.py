@@ -191,7 +191,7 @@ def rejected(facts: Facts) -> Verdict:
     grown = [one for one in found if one.grown]
     if not grown:
         return ok("nothing was rejected", *evidence)
-    summary = words(f"{one.grown} {_REJECTS[one.name]}" for one in grown)
+    summary = words(f"{_REJECTS[one.name]}: {one.grown}" for one in grown)
     if all(one.name in _HARMLESS_REJECTS for one in grown):
         return Verdict(
             Severity.INFO, summary, evidence, Remedy(advice="Leave it: single ones are normal.")
@@ -206,6 +206,6 @@ _REJECTS: Final = {
     "TcpInCsumErrors": "with a wrong checksum",
     "TcpExtPAWSEstab": "with an old timestamp",
     "TcpExtPAWSTimewait": "connection requests with an old timestamp",
-    "TcpExtTSEcrRejected": "that echo a timestamp never sent",
+    "TcpExtTSEcrRejected": "echo of a timestamp never sent",
     "TcpExtTCPChallengeACK": "answered with a challenge",
 }

@@ -65,7 +65,7 @@ def memory(facts: Facts) -> Verdict:
         summary = f"{percent(share_percent(used, limit))} of the memory at which pressure begins"
         return Verdict(Severity.WARN, summary, (*evidence, *_hogs(facts)), _find_hogs(facts))
     if grown:
-        summary = words(f"{one.grown} {_TROUBLES[one.name]}" for one in grown)
+        summary = words(f"{_TROUBLES[one.name]}: {one.grown}" for one in grown)
         return Verdict(Severity.WARN, summary, (*evidence, *_hogs(facts)), _find_hogs(facts))
     if (
         limit

@@ -279,7 +279,7 @@ def untold(facts: Facts) -> Verdict:
 def tuners(facts: Facts) -> Verdict:
     """H-36: programs that change settings by themselves."""
     if not facts.state.processes:
-        raise Lacks("no process could be seen")
+        raise Lacks(facts.why("processes", "no process could be seen"))
     found = [name for name in _TUNERS if name in facts.state.processes]
     if not found:
         return ok("no program is known to tune this host")
