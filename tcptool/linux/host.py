@@ -83,6 +83,9 @@ def read_sockets(kernel: Kernel, lacks: Lacks) -> tuple[tuple[HostSocket, ...], 
     except (TcptoolError, OSError) as exc:
         lacks["sockets"] = str(exc)
         rows = []
+    if dump.missing:
+        lacks["tcp_info"] = dump.missing[0].why
+        _noted("sockets", lacks, kernel.net_text, "tcp")  # is there anything to stand in for it?
     return tuple(map(HostSocket._make, rows)), dump.missing
 
 

@@ -187,7 +187,7 @@ def _link_facts(link: Link) -> Evidence:
 
 def pacing(facts: Facts) -> Verdict:
     """H-09: bbr on a queueing discipline other than fq."""
-    using = [one for one in facts.sockets("established") if one.congestion == "bbr"]
+    using = [one for one in facts.connections() if one.congestion == "bbr"]
     default = facts.text("net.ipv4.tcp_congestion_control") == "bbr"
     if not using and not default:
         return ok("bbr is not in use")

@@ -156,6 +156,12 @@ class Facts:
             raise Lacks(f"no sockets: {self.state.lacks['sockets']}")
         return [one for one in self.state.sockets if one.state in states]
 
+    def connections(self) -> list[HostSocket]:
+        """Established sockets with their tcp_info.  Raises Lacks where the kernel tells none."""
+        if "tcp_info" in self.state.lacks:
+            raise Lacks(f"no tcp_info: {self.state.lacks['tcp_info']}")
+        return self.sockets("established")
+
     def name(self, sock: HostSocket) -> str:
         """A socket by its ends and its holder."""
         local = _endpoint(sock.local_address, sock.local_port)

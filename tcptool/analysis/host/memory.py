@@ -54,7 +54,7 @@ def memory(facts: Facts) -> Verdict:
     """H-14: what all of TCP holds, and whether the kernel had to save."""
     pressure = facts.counters("TcpExtTCPMemoryPressures", "TcpExtTCPMemoryPressuresChrono")
     troubles = facts.counters(*_TROUBLES)
-    shown = facts.shown(*pressure, *(one for one in troubles if one.total))
+    shown = facts.shown(*(one for one in (*pressure, *troubles) if one.total))
     grown = [one for one in troubles if one.grown]
     used, limit = _pages(facts)
     evidence = (*_use(used, limit), *facts.setting("net.ipv4.tcp_mem"), *shown)
@@ -123,7 +123,7 @@ def _find_hogs(facts: Facts) -> Remedy:
 def buffer_limits(facts: Facts) -> Verdict:
     """H-15: sockets that have grown to a limit that their path needs more than."""
     receive, send = facts.number(RMEM, 2), facts.number(WMEM, 2)
-    busy = [one for one in facts.sockets("established") if not is_loopback(one)]
+    busy = [one for one in facts.connections() if not is_loopback(one)]
     needs: dict[str, tuple[int, HostSocket]] = {}
     for one in busy:
         for name, need, limit in (
@@ -186,7 +186,7 @@ def raise_limits(facts: Facts, limits: dict[str, int]) -> Remedy:
 def send_queues(facts: Facts) -> Verdict:
     """H-24: data that waits in send queues for long before it is sent."""
     lowat = facts.number("net.ipv4.tcp_notsent_lowat")
-    waits = [(wait, one) for one in facts.sockets("established") if (wait := _wait_ms(one))]
+    waits = [(wait, one) for one in facts.connections() if (wait := _wait_ms(one))]
     slow = sorted((pair for pair in waits if pair[0] > SLOW_QUEUE_MS), key=lambda one: -one[0])
     evidence = (
         *facts.setting("net.ipv4.tcp_notsent_lowat"),

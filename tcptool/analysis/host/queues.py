@@ -23,7 +23,7 @@ from tcptool.model.host import HostSocket
 FLOOD_PERCENT: Final = 10.0
 """Fewer cookies than one in ten came back: most senders are not real clients."""
 _OLD_SOMAXCONN: Final = 128
-_MYTHS: Final = ("syn-backlog", "abort-on-overflow")
+_MYTHS: Final = ("syn-backlog",)
 
 
 def accept_queues(facts: Facts) -> Verdict:
@@ -48,6 +48,8 @@ def accept_queues(facts: Facts) -> Verdict:
     if not grown and not tight and total:
         return facts.past(f"{count(total, 'connection')} refused", *evidence)
     if not grown and not tight:
+        if "tcp_info" in facts.state.lacks:
+            return ok("no connection was refused; how full the queues are is not told", *evidence)
         return ok(f"{count(len(listeners), 'listener')}, none near its limit", *evidence)
     shown = [f"{facts.name(one)}: {_fill(one)}" for one in (full or tight)[:1]]
     if grown:

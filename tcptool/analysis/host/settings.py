@@ -121,7 +121,7 @@ def lossy_paths(facts: Facts) -> Verdict:
     )
     if "bbr" in available:
         return ok("bbr is available to whoever needs it", *evidence)
-    lossy = [one for one in facts.sockets("established") if _loses(one)]
+    lossy = [one for one in facts.connections() if _loses(one)]
     if not lossy:
         return ok("no connection loses so much that bbr would help", *evidence)
     shown = tuple(
@@ -150,7 +150,7 @@ def idle_restart(facts: Facts) -> Verdict:
     setting = facts.setting("net.ipv4.tcp_slow_start_after_idle")
     if facts.number("net.ipv4.tcp_slow_start_after_idle") == 0:
         return ok("off: connections keep their window across a pause", *setting)
-    fallen = [one for one in facts.sockets("established") if _has_fallen_back(one)]
+    fallen = [one for one in facts.connections() if _has_fallen_back(one)]
     if not fallen:
         return ok("no connection was seen whose window fell back across a pause", *setting)
     shown = tuple(
@@ -189,7 +189,7 @@ def path_mtu(facts: Facts) -> Verdict:
     base = facts.number("net.ipv4.tcp_base_mss")
     small = [
         one
-        for one in facts.sockets("established")
+        for one in facts.connections()
         if one.snd_mss_bytes in (base, base - _TIMESTAMPS_BYTES)
         and (one.pmtu_bytes or 0) >= ETHERNET_BYTES
     ]
@@ -224,7 +224,7 @@ def idle_without_keepalive(facts: Facts) -> Verdict:
     setting = facts.setting("net.ipv4.tcp_keepalive_time")
     idle = [
         one
-        for one in facts.sockets("established")
+        for one in facts.connections()
         if one.timer == "off" and not is_loopback(one) and _idle_ms(one) > 1000 * FORGOTTEN_S
     ]
     if not idle:
@@ -260,7 +260,7 @@ def congestion_marks(facts: Facts) -> Verdict:
 
 def untold(facts: Facts) -> Verdict:
     """H-35: what an older kernel does not count."""
-    known = [one for one in facts.sockets("established") if one.rtt_us is not None]
+    known = [one for one in facts.connections() if one.rtt_us is not None]
     if not known:
         raise Lacks("no connection is there to see it by")
     lacking = {

@@ -19,6 +19,7 @@ from tcptool.units import Unit, human
 from tcptool.views.clean import clean, clean_word
 from tcptool.views.inspect_sections import ABSENT
 from tcptool.views.look import Look
+from tcptool.views.terminal.console import plain_micro
 from tcptool.views.text.options import aligned
 
 _COLORS: Final = {
@@ -31,6 +32,10 @@ _COLORS: Final = {
 _QUIET: Final = (Severity.OK, Severity.SKIP)
 _WIDEST: Final = 100
 _LABEL: Final = 6
+_QUANTITY: Final = re.compile(
+    r"(?<=\d) (?=(?:\d{3}|[mµ]?s|min|h|%|[KMGT]?i?B|[kMGT]?bit/s)(?![^\s,.;:)]))"
+)
+"""The space in ``5 s`` and ``97 334 499``, at which no line is broken."""
 _SHELL_WORD: Final = re.compile(r"(?:[^\s']|'[^']*')+")
 """What must stay on one line: a word of the shell with its quoted parts (shlex.quote)."""
 
@@ -90,7 +95,9 @@ def write_for_people(report: DoctorReport, out: IO[str], look: Look, *, all_chec
     """Write what was found, worst first, and what is in order in short or in full."""
     lines = [*_page(report, look, all_checks=all_checks)]
     text = "\n".join(lines).strip("\n") + "\n"
-    out.write(text if look.unicode else text.encode("ascii", "backslashreplace").decode())
+    if not look.unicode:
+        text = plain_micro(text, look).encode("ascii", "backslashreplace").decode()
+    out.write(text)
 
 
 def _page(report: DoctorReport, look: Look, *, all_checks: bool) -> Iterator[str]:
@@ -184,10 +191,10 @@ def _path(path: PathNeeds, look: Look) -> Iterator[str]:
     scale = "unknown" if path.window_scale is None else str(path.window_scale)
     text = f"window scale {scale} now, {path.needed_window_scale} with the limit that it needs"
     yield from _labelled("scale", text, look)
-    budget = human(path.loss_budget_percent, Unit.PERCENT)
     text = (
-        f"at most {budget} at random, one segment of {path.mss_bytes} bytes in "
-        f"{human(path.packets_between_losses, Unit.COUNT)} (cubic and reno; bbr stands more)"
+        f"at most one segment of {path.mss_bytes} bytes in "
+        f"{human(path.packets_between_losses, Unit.COUNT)} at random, for cubic and reno; bbr "
+        "stands more"
     )
     yield from _labelled("loss", text, look)
     if path.connections_to_pressure is not None:
@@ -232,13 +239,14 @@ def _labelled(label: str, text: str, look: Look) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: str, look: Look, hang: str | None = None) -> Iterator[str]:
-    yield from textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        _QUANTITY.sub("\N{NO-BREAK SPACE}", text),
         _width(look),
         initial_indent=indent,
         subsequent_indent=indent if hang is None else hang,
         break_on_hyphens=False,
     )
+    yield from (line.replace("\N{NO-BREAK SPACE}", " ") for line in lines)
 
 
 def _command(label: str, command: str, look: Look) -> Iterator[str]:

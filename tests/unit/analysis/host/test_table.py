@@ -61,6 +61,12 @@ def test_a_host_that_tells_nothing_is_not_judged(check: str) -> None:
     assert verdict.summary
 
 
+@pytest.mark.parametrize("check", ["H-09", "H-11", "H-15", "H-22", "H-23", "H-24", "H-25", "H-35"])
+def test_without_tcp_info_connections_are_not_judged(check: str) -> None:
+    verdict = judged(check, host(lacks={"tcp_info": "no sock_diag"}))
+    assert (verdict.severity, verdict.summary) == (Severity.SKIP, "no tcp_info: no sock_diag")
+
+
 def test_the_order() -> None:
     state = host(
         {"TcpExtTCPRcvCollapsed": 1},
