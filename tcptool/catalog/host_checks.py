@@ -319,7 +319,7 @@ _ALL: Final = (
         layer=Layer.SETTINGS,
         aspect=E,
         why="They are gone, without effect or harmful, and hide what is really wrong.",
-        source="catalog/myths.py names one for each",
+        source="ip-sysctl.rst; tcp(7)",
     ),
     HostCheck(
         id="H-33",

@@ -202,6 +202,41 @@ def test_ctrl_c_for_people(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "two readings 250 ms apart, cut short by Ctrl-C" in " ".join(outcome.out.split())
 
 
+GROWN: dict[str, dict[str, int]] = {
+    "H-01": {"TcpOutSegs": 1000, "TcpRetransSegs": 500},
+    "H-02": {"TcpRetransSegs": 50, "TcpExtTCPTimeouts": 50},
+    "H-04": {"TcpExtTCPSynRetrans": 5},
+    "H-12": {"TcpExtListenOverflows": 1},
+    "H-14": {"TcpExtTCPRcvCollapsed": 5},
+    "H-28": {"TcpExtTCPToZeroWindowAdv": 5},
+}
+
+
+@pytest.mark.parametrize("netns", [(), ("--netns", "blue")])
+@pytest.mark.parametrize("check", GROWN)
+def test_what_is_proposed_to_look_at_can_be_looked_at(
+    host: Host, check: str, netns: tuple[str, ...]
+) -> None:
+    host.kernel.namespaces["blue"] = host.kernel
+    host.grow(**GROWN[check])
+    document = doctor(host, "--json", *netns).document
+    [found] = [one for one in document["data"]["findings"] if one["id"] == check]
+    program, *words = shlex.split(found["remedy"]["command"])
+    assert program == "tcptool"
+    assert ("blue" in words) == bool(netns)
+    assert run(host.kernel, *words).status == 0
+
+
+def test_commands_of_other_findings_can_be_run(host: Host) -> None:
+    for words in (
+        ["list", "inode = 0 and not state time-wait", "--by", "state"],
+        ["list", "--by", "process", "state", "close-wait"],
+        ["list", "--by", "process"],
+        ["profiles", "show", "rpc"],
+    ):
+        assert run(host.kernel, *words).status == 0, words
+
+
 # -- bad weather ---------------------------------------------------------------------------
 
 

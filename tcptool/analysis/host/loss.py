@@ -41,7 +41,8 @@ FAILED_PERCENT: Final = 1.0
 def retransmissions(facts: Facts) -> Verdict:
     """H-01: the share of what this host sends again."""
     sent, again = facts.counter("TcpOutSegs"), facts.counter("TcpRetransSegs")
-    evidence = facts.shown(again, sent)
+    requests = facts.counter("TcpExtTCPSynRetrans")
+    evidence = facts.shown(again, requests, sent)
     if sent.grown < ENOUGH_SEGMENTS:
         return Verdict(
             Severity.SKIP,
@@ -49,7 +50,7 @@ def retransmissions(facts: Facts) -> Verdict:
             f"{ENOUGH_SEGMENTS}: try a longer --for",
             evidence,
         )
-    share = share_percent(again.grown, sent.grown)
+    share = share_percent(_of_data(again, requests), sent.grown)
     summary = f"{percent(share)} of {sent.grown} segments sent again"
     if share < LOSS_OK_PERCENT:
         return ok(summary, *evidence)
@@ -68,6 +69,11 @@ def retransmissions(facts: Facts) -> Verdict:
     return Verdict(severity, summary, (*evidence, *_worst(facts)), remedy)
 
 
+def _of_data(counted: Growth, requests: Growth) -> int:
+    """What is not of a handshake: an unanswered request is H-04, and always ends in timeouts."""
+    return max(counted.grown - requests.grown, 0)
+
+
 def _worst(facts: Facts) -> list[Evidence]:
     """The sockets with the most bytes sent again."""
     if "sockets" in facts.state.lacks:
@@ -83,10 +89,12 @@ def _worst(facts: Facts) -> list[Evidence]:
 def timeouts(facts: Facts) -> Verdict:
     """H-02: how many retransmissions began with a timeout."""
     timeout, again = facts.counter("TcpExtTCPTimeouts"), facts.counter("TcpRetransSegs")
-    evidence = facts.shown(timeout, again)
-    share = share_percent(timeout.grown, again.grown)
-    summary = f"{count(timeout.grown, 'timeout')} among {count(again.grown, 'retransmission')}"
-    if again.grown < ENOUGH_RETRANSMISSIONS or share <= TIMEOUTS_PERCENT:
+    requests = facts.counter("TcpExtTCPSynRetrans")
+    evidence = facts.shown(timeout, again, requests)
+    number, all_again = _of_data(timeout, requests), _of_data(again, requests)
+    share = share_percent(number, all_again)
+    summary = f"{count(number, 'timeout')} among {count(all_again, 'retransmission')} of data"
+    if all_again < ENOUGH_RETRANSMISSIONS or share <= TIMEOUTS_PERCENT:
         return ok(summary, *evidence)
     remedy = Remedy(
         advice="Look at the connections that are retransmitting by timer now.",

@@ -239,7 +239,7 @@ def closed_windows(facts: Facts) -> Verdict:
     readers = [] if "sockets" in facts.state.lacks else _slow_readers(facts)
     remedy = Remedy(
         advice="Look at the program that reads too slowly; a larger buffer only delays it.",
-        command=facts.tcptool("list", "--sort", "recv-q", "--limit", "10"),
+        command=facts.tcptool("list", "--sort", "receive_queue", "--limit", "10"),
     )
     summary = f"{closed.grown} times a receive window was closed in {facts.window()}"
     return Verdict(Severity.WARN, summary, (*evidence, *readers), remedy)

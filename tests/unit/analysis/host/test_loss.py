@@ -74,6 +74,14 @@ def test_timeouts(timeouts: int, again: int, severity: Severity) -> None:
     assert verdict.severity is severity
 
 
+def test_unanswered_connection_requests_are_no_loss_of_data() -> None:
+    grown = {**SENT, "TcpRetransSegs": 5000, "TcpExtTCPTimeouts": 4990, "TcpExtTCPSynRetrans": 5000}
+    assert judged("H-01", host(grown)).severity is Severity.OK
+    verdict = judged("H-02", host(grown))
+    assert verdict.severity is Severity.OK
+    assert verdict.summary == "0 timeouts among 0 retransmissions of data"
+
+
 @pytest.mark.parametrize(
     ("twice", "again", "severity"),
     [(19, 19, Severity.OK), (30, 100, Severity.OK), (31, 100, Severity.INFO)],
