@@ -44,7 +44,7 @@ class Bulk(NamedTuple):
 
 
 @contextlib.contextmanager
-def _bulk() -> Iterator[Bulk]:
+def bulk_transfer() -> Iterator[Bulk]:
     counter = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the children
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
         client = socket.create_connection(listener.getsockname())
@@ -81,7 +81,7 @@ def _discard(connection: socket.socket) -> None:
             pass
 
 
-def _window(bulk: Bulk, seconds: float) -> float:
+def window(bulk: Bulk, seconds: float) -> float:
     start_bytes, start = _COUNTER.unpack_from(bulk.sent)[0], time.perf_counter()
     time.sleep(seconds)  # the length of the window, not a wait for something
     return float(_COUNTER.unpack_from(bulk.sent)[0] - start_bytes) / (time.perf_counter() - start)
@@ -99,7 +99,7 @@ def _watched(bulk: Bulk, interval: str, seconds: float) -> Window:
                 raise Failed(f"no reading came: {tool.communicate()[1]!r}")
             time.sleep(0.01)
         cpu_before, lines_before = _cpu_s(tool.pid), _lines(out)
-        bytes_per_s = _window(bulk, seconds)
+        bytes_per_s = window(bulk, seconds)
         cpu_s, lines = _cpu_s(tool.pid) - cpu_before, _lines(out) - lines_before
         tool.send_signal(signal.SIGINT)
         remarks = tool.communicate(timeout=_DEADLINE_S)[1]
@@ -133,11 +133,11 @@ def main() -> None:
     print(machine())
     alone: list[float] = []
     watched: list[Window] = []
-    with _bulk() as bulk:
+    with bulk_transfer() as bulk:
         for number in range(options.rounds):
             if number % 2:
                 watched.append(_watched(bulk, options.interval, options.seconds))
-            alone.append(_window(bulk, options.seconds))
+            alone.append(window(bulk, options.seconds))
             if not number % 2:
                 watched.append(_watched(bulk, options.interval, options.seconds))
     ratios = [window.bytes_per_s / other for window, other in zip(watched, alone, strict=True)]

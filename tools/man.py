@@ -12,6 +12,7 @@ from tcptool.catalog.host_checks import HOST_CHECKS
 from tcptool.catalog.methods import METHODS
 from tcptool.catalog.misbehaviours import MISBEHAVIOURS
 from tcptool.catalog.profiles import BUILT_IN
+from tcptool.catalog.verdicts import VERDICTS
 from tcptool.errors import EXIT_MEANINGS
 from tools import man_tables
 from tools.roff import NOTICE, ROOT, head, link, roff
@@ -40,6 +41,7 @@ def _page(command: Command, all_commands: list[Command]) -> str:
         *(_commands(command, inside) if inside else []),
         *(_profiles() if command.name == "profiles" else []),
         *(_misbehaviours() if command.name == "serve" else []),
+        *(_verdicts() if command.name == "diagnose" else []),
         *(_checks() if command.name == "doctor" else []),
         *([written] if written else []),
         *_examples(command, written),
@@ -110,6 +112,15 @@ def _misbehaviours() -> Iterator[str]:
     yield ".BR tcptool\\-inspect (1)\nmake of it."
     for name, text in MISBEHAVIOURS.items():
         yield f".TP\n\\fB{roff(name)}\\fR\n{roff(text)}"
+
+
+def _verdicts() -> Iterator[str]:
+    yield ".SH VERDICTS"
+    for verdict in VERDICTS.values():
+        yield f".TP\n\\fB{roff(verdict.name)}\\fR ({verdict.severity.value})"
+        yield roff(f"{verdict.meaning} Decided by: {verdict.decided}.")
+        if verdict.pitfall:
+            yield roff(f"Pitfall: {verdict.pitfall}")
 
 
 def _checks() -> Iterator[str]:

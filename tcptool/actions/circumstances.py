@@ -35,7 +35,7 @@ class Surroundings:
         """The circumstances of one socket; ``locks`` is what SO_BUF_LOCK reads."""
         if self._numbers is None:
             self._numbers = {
-                n: v for n in self._names if (v := _sysctl(self._kernel, n)) is not None
+                n: v for n in self._names if (v := sysctl_number(self._kernel, n)) is not None
             }
             self._jiffy_us = _jiffy_us(self._kernel)
         words = decode_option(BUFFER_LOCK, locks) if isinstance(locks, bytes) else ()
@@ -49,7 +49,7 @@ class Surroundings:
         )
 
 
-def _sysctl(kernel: Kernel, name: str) -> int | None:
+def sysctl_number(kernel: Kernel, name: str) -> int | None:
     """``net.core.wmem_max``, or ``net.ipv4.tcp_rmem[2]`` for one number of several."""
     match = _NUMBER.fullmatch(name)
     if match is None:

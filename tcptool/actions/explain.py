@@ -23,6 +23,7 @@ from tcptool.catalog.states import (
 )
 from tcptool.catalog.sysctls import SYSCTLS, Sysctl
 from tcptool.catalog.tcp_info import GROUPS, TcpInfo
+from tcptool.catalog.verdicts import VERDICTS, Verdict
 from tcptool.errors import NotFound
 from tcptool.model.explanation import Explanation
 from tcptool.sansio.suggest import did_you_mean
@@ -90,6 +91,8 @@ def every_explanation() -> Iterator[Explanation]:
     for kind, table in _TABLES.items():
         for number, meaning in table.items():
             yield _plain(meaning.word, kind, meaning.doc, Unit.COUNT, (("number", str(number)),))
+    for verdict in VERDICTS.values():
+        yield _verdict(verdict)
     for mark, meaning_text in MARK_MEANINGS.items():
         yield _plain(mark, "mark", meaning_text, Unit.COUNT)
 
@@ -133,6 +136,24 @@ def _member(name: str, kind: str, member: Member, group: str) -> Explanation:
         source="include/uapi/linux/tcp.h" if kind == "tcp_info field" else "",
         kernel_name=member.name,
         facts=tuple(facts),
+    )
+
+
+def _verdict(verdict: Verdict) -> Explanation:
+    return Explanation(
+        name=verdict.name,
+        kind="verdict",
+        meaning=verdict.meaning,
+        unit=Unit.COUNT.value,
+        pitfall=verdict.pitfall,
+        since="",
+        source="tcptool-diagnose(1)",
+        kernel_name="",
+        facts=(
+            ("decided by", verdict.decided),
+            ("severity", verdict.severity.value),
+            ("who must act", verdict.who),
+        ),
     )
 
 

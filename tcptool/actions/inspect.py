@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tcptool.actions.host import host_facts
-from tcptool.actions.resolve import Found, connections
+from tcptool.actions.resolve import FAMILY_NUMBERS, Found, is_over, other_end, subflows
 from tcptool.analysis.option_marks import BUFFERS, marks
 from tcptool.analysis.readings import derive, rates
 from tcptool.catalog import diag
 from tcptool.catalog.options import OPTIONS, Access, Family, OptionValue, SocketOption
 from tcptool.catalog.tcp_info import TcpInfo
-from tcptool.decode.address import packed_address
 from tcptool.decode.options import decode_option
 from tcptool.decode.tcp_info import decode_accecn
 from tcptool.errors import NotFound, NotPermitted, TcptoolError, Unsupported
@@ -42,7 +41,6 @@ from tcptool.model.owner import Holder
 from tcptool.model.report import Missing, Warning
 from tcptool.model.sock import Socket
 
-_FAMILIES: Final = {"ipv4": diag.AF_INET, "ipv6": diag.AF_INET6}
 _HANDSHAKING: Final = frozenset({"syn-recv", "new-syn-recv"})
 
 
@@ -51,7 +49,7 @@ def inspect_socket(found: Found) -> InspectReport:
     kernel, sock = found.kernel, found.socket
     missing: list[Missing] = []
     netns_inode = None if found.elsewhere else _netns_inode(kernel)
-    other = None if found.elsewhere else _other_end(kernel, sock)
+    other = None if found.elsewhere else other_end(kernel, sock)
     inodes = [s.inode for s in (sock, other) if s is not None and s.inode]
     owners = _owners(kernel, netns_inode, inodes)
     holders = owners.of(sock.inode)
@@ -75,7 +73,7 @@ def inspect_socket(found: Found) -> InspectReport:
         other_end=OtherEnd(socket=other, holders=holder_records(owners.of(other.inode)))
         if other
         else None,
-        subflows=_subflows(kernel, sock),
+        subflows=subflows(kernel, sock),
     )
     missing += _missing(found)
     return InspectReport(host_facts(kernel), inspection, missing, _warnings(sock))
@@ -98,17 +96,9 @@ def _warnings(sock: Socket) -> list[Warning]:
     return [_newer_kernel(sock)] if sock.tcp_info_unknown else []
 
 
-def _is_over(sock: Socket) -> bool:
-    """True when the kernel only keeps the address: TIME-WAIT, and FIN-WAIT-2 of a closed socket.
-
-    Both are small records with a timer of their own (inet_twsk_diag_fill).
-    """
-    return sock.timer == "time-wait"
-
-
 def _is_whole(sock: Socket) -> bool:
     """True for a socket that has options and a tcp_info."""
-    return not _is_over(sock) and sock.state not in _HANDSHAKING
+    return not is_over(sock) and sock.state not in _HANDSHAKING
 
 
 def _is_listed(sock: Socket) -> bool:
@@ -161,23 +151,6 @@ def _cgroup(kernel: Kernel, sock: Socket, holders: tuple[Holder, ...]) -> str | 
     return kernel.proc.cgroup(holders[0].process.pid) if holders else None
 
 
-def _other_end(kernel: Kernel, sock: Socket) -> Socket | None:
-    """The socket with the same addresses the other way round, if it is in this namespace."""
-    if not sock.peer.port or sock.protocol != "tcp":
-        return None
-    local, peer = ((packed_address(end.address), end.port) for end in (sock.local, sock.peer))
-    others = connections(kernel, peer, local, ifindex=sock.ifindex)
-    own = (sock.cookie, sock.inode)  # its other end may be itself
-    return next((other for other in others if (other.cookie, other.inode) != own), None)
-
-
-def _subflows(kernel: Kernel, sock: Socket) -> tuple[Socket, ...]:
-    """The TCP sockets below an MPTCP connection: they have its inode."""
-    if sock.protocol != "mptcp":
-        return ()
-    return tuple(s for s in sockets(Dump(kernel)) if s.inode == sock.inode and s.protocol == "tcp")
-
-
 # -- options -------------------------------------------------------------------------------
 
 
@@ -215,7 +188,7 @@ def _defaults(kernel: Kernel, sock: Socket, wanted: list[SocketOption]) -> Readi
     """What a fresh socket of the same family and protocol has."""
     protocol = diag.IPPROTO_MPTCP if sock.protocol == "mptcp" else diag.IPPROTO_TCP
     try:
-        with kernel.fresh_socket(_FAMILIES[sock.family], protocol) as fresh:
+        with kernel.fresh_socket(FAMILY_NUMBERS[sock.family], protocol) as fresh:
             return {option: read_option(fresh, option) for option in wanted}
     except OSError:
         return {}  # MPTCP or IPv6 has been turned off since
@@ -315,7 +288,7 @@ def _follow(
     rtts_us: list[int] = []  # the smallest and the largest
     try:
         current: Socket | None = last
-        while current is not None and not _is_over(current):
+        while current is not None and not is_over(current):
             now = kernel.monotonic() if samples else start
             reading = _Reading(now, current.tcp_info) if current.tcp_info else None
             changes = _change(latest, reading)
@@ -368,7 +341,7 @@ def _again(kernel: Kernel, sock: Socket) -> Socket | None:
     A listener of a SO_REUSEPORT group may be out of reach of the exact look-up.
     """
     if sock.protocol == "tcp":
-        again = find(kernel, _FAMILIES[sock.family], sock.packed_id)
+        again = find(kernel, FAMILY_NUMBERS[sock.family], sock.packed_id)
         if again is not None or sock.state != "listen":
             return again
     same = (

@@ -42,7 +42,7 @@ from tcptool.linux.borrow import (
     permission_advice,
 )
 from tcptool.linux.kernel import Kernel
-from tcptool.linux.lookup import find
+from tcptool.linux.lookup import find, sockets
 from tcptool.linux.owners import socket_descriptors
 from tcptool.linux.sock_diag import Dump
 from tcptool.model import target as targets
@@ -56,6 +56,7 @@ TCP_INFO: Final = 11
 TCP_INFO_BYTES: Final = 1024
 SO_BINDTOIFINDEX: Final = 62
 MOST_CANDIDATES: Final = 10
+FAMILY_NUMBERS: Final = {"ipv4": diag.AF_INET, "ipv6": diag.AF_INET6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +419,31 @@ def connections(
         )
     )
     return [sock for sock in matching(kernel, both) if sock.protocol == "tcp"]
+
+
+def is_over(sock: Socket) -> bool:
+    """True when the kernel only keeps the address: TIME-WAIT, and FIN-WAIT-2 of a closed socket.
+
+    Both are small records with a timer of their own (inet_twsk_diag_fill).
+    """
+    return sock.timer == "time-wait"
+
+
+def other_end(kernel: Kernel, sock: Socket) -> Socket | None:
+    """The socket with the same addresses the other way round, if it is in this namespace."""
+    if not sock.peer.port or sock.protocol != "tcp":
+        return None
+    local, peer = ((packed_address(end.address), end.port) for end in (sock.local, sock.peer))
+    others = connections(kernel, peer, local, ifindex=sock.ifindex)
+    own = (sock.cookie, sock.inode)  # its other end may be itself
+    return next((other for other in others if (other.cookie, other.inode) != own), None)
+
+
+def subflows(kernel: Kernel, sock: Socket) -> tuple[Socket, ...]:
+    """The TCP sockets below an MPTCP connection: they have its inode."""
+    if sock.protocol != "mptcp":
+        return ()
+    return tuple(s for s in sockets(Dump(kernel)) if s.inode == sock.inode and s.protocol == "tcp")
 
 
 def _packed(end: Endpoint) -> tuple[bytes, int]:

@@ -62,17 +62,23 @@ COMMANDS: Final = {
         "tcptool.cli.inspect",
         "inspect_command",
     ),
-    "explain": Spec(
-        "Explain a field, option, state or timer: meaning, unit, pitfalls.",
-        LOOK,
-        "tcptool.cli.explain",
-        "explain_command",
+    "diagnose": Spec(
+        "Say why connections are slow, with the evidence and the command that helps.",
+        JUDGE,
+        "tcptool.cli.diagnose",
+        "diagnose_command",
     ),
     "doctor": Spec(
         "Check what harms TCP on this host now, and say what to do about it.",
         JUDGE,
         "tcptool.cli.doctor",
         "doctor_command",
+    ),
+    "explain": Spec(
+        "Explain a field, option, state, counter, sysctl or verdict: meaning, unit, pitfalls.",
+        JUDGE,
+        "tcptool.cli.explain",
+        "explain_command",
     ),
     "apply": Spec(
         "Set options on live sockets, and show what the kernel made of them.",

@@ -15,7 +15,13 @@ from tcptool.catalog.derived import accept_queue, backlog, receive_queue_bytes, 
 from tcptool.catalog.states import FAMILIES, SHUTDOWNS, TCP_STATES, TIMERS, word, words
 from tcptool.decode.address import address_text
 from tcptool.decode.diag_request import cookie_halves, cookie_text
-from tcptool.decode.netlink import MalformedReply, attributes, name_text
+from tcptool.decode.netlink import (
+    MalformedReply,
+    attribute,
+    attribute_places,
+    attributes,
+    name_text,
+)
 from tcptool.decode.structure import decode_structure
 from tcptool.decode.tcp_info import decode_tcp_info, unknown_tail
 from tcptool.model.sock import Congestion, DiagFlags, Endpoint, Socket
@@ -92,6 +98,17 @@ def decode_socket(payload: bytes, protocol: int = diag.IPPROTO_TCP) -> Socket:
         mptcp_info=decode_structure(MptcpInfo, info) if info is not None and is_mptcp else None,
         packed_id=packed_id,
     )
+
+
+def without_secrets(payload: bytes) -> bytes:
+    """The same reply without the attributes that hold keys: fit to be written to a file."""
+    kept = [payload[: _HEADER.size]]
+    kept += [
+        attribute(number, payload[offset : offset + length])
+        for number, offset, length in attribute_places(payload, _HEADER.size)
+        if number not in diag.SECRET_ATTRIBUTES
+    ]
+    return b"".join(kept)
 
 
 _WITHOUT_OWNER: Final = frozenset({3, 6, 12})

@@ -29,6 +29,14 @@ def find(
     Some 10 microseconds instead of a dump.  The key should hold a cookie; without one, the
     kernel answers with a listener where the connection has gone, so compare the answer.
     """
+    reply = find_reply(kernel, family, packed_id, protocol)
+    return None if reply is None else decode_socket(reply, protocol)
+
+
+def find_reply(
+    kernel: Kernel, family: int, packed_id: bytes, protocol: int = diag.IPPROTO_TCP
+) -> bytes | None:
+    """The same, not decoded: for who asks often and decodes later."""
     request = exact_request(family, packed_id, protocol=protocol)
     try:
         replies = list(kernel.diag(request))
@@ -36,6 +44,4 @@ def find(
         if exc.errno in NO_SOCK_DIAG:
             return None  # gone, or no sock_diag at all: a dump will tell
         raise from_oserror("asking sock_diag for one socket", exc) from exc
-    for message in messages(b"".join(replies)):
-        return decode_socket(message.payload, protocol)
-    return None
+    return next((message.payload for message in messages(b"".join(replies))), None)

@@ -21,13 +21,15 @@ from tcptool.decode.diag_request import (
     exact_request,
     pack_id,
 )
-from tcptool.decode.inet_diag import decode_socket
+from tcptool.decode.inet_diag import decode_socket, without_secrets
 from tcptool.decode.netlink import MalformedReply, attribute, attributes, messages, name_text
 from tcptool.model.sock import Congestion, DiagFlags, Endpoint, Socket
 from tests.support.fake_kernel import diag_message, structure_bytes, tcp_info_bytes
 from tests.support.recorded import PROTOCOLS, payloads, recorded
+from tests.unit.decode.sockets import datagrams
 
 KEY = b"an-example-not-a-secret"
+BLOBS = st.binary(max_size=40)
 SAMPLES = [(name, i) for name in PROTOCOLS for i in range(len(payloads(name)))]
 
 
@@ -306,6 +308,48 @@ def test_any_attributes_make_a_socket(values: list[tuple[int, bytes]]) -> None:
     body = payload(diag_message())
     body += b"".join(attribute(n, v) for n, v in values if n != diag.ATTR_ULP_INFO)
     assert decode_socket(body).state == "established"
+
+
+# -- without secrets ---------------------------------------------------------------------------
+
+
+def test_a_recorded_key_does_not_survive() -> None:
+    raw = next(raw for raw in payloads("dump-ipv4") if KEY in raw)
+    stripped = without_secrets(raw)
+    assert KEY not in stripped
+    assert set(attributes(raw, diag.DIAG_MSG_BYTES)) - set(
+        attributes(stripped, diag.DIAG_MSG_BYTES)
+    ) == {diag.ATTR_MD5SIG}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([diag.ATTR_MD5SIG, diag.ATTR_INFO, diag.ATTR_CONG, 30]), BLOBS)
+    ),
+    st.sampled_from([0, 0x8000, 0x4000]),
+)
+def test_no_key_survives_wherever_it_stands(values: list[tuple[int, bytes]], flags: int) -> None:
+    body = payload(diag_message())
+    body += b"".join(
+        attribute(n | flags, KEY + v if n == diag.ATTR_MD5SIG else v) for n, v in values
+    )
+    stripped = without_secrets(body)
+    assert KEY not in stripped
+    assert without_secrets(stripped) == stripped
+    assert decode_socket(stripped) == decode_socket(body)
+
+
+@pytest.mark.parametrize(("name", "index"), SAMPLES)
+def test_nothing_else_is_lost(name: str, index: int) -> None:
+    raw, protocol = payloads(name)[index], PROTOCOLS[name]
+    assert decode_socket(without_secrets(raw), protocol) == decode_socket(raw, protocol)
+
+
+@given(datagrams())
+def test_a_stripped_message_decodes_to_the_same(datagram: bytes) -> None:
+    for found in messages(datagram):
+        stripped = without_secrets(found.payload)
+        assert decode_socket(stripped) == decode_socket(found.payload)
 
 
 # -- requests ----------------------------------------------------------------------------------

@@ -48,15 +48,16 @@ by_field = pytest.mark.parametrize(
 # Words by which a bare number would give away that it is no count.
 MEASURED = ("rtt", "time", "interval", "elapsed", "rate", "wnd", "size", "length", "timeout")
 
+# Of a comparison, an option or a requirement: its record has the unit in another field.
+UNIT_BESIDE = ("value", "needed", "present")
+
 
 @by_field
 def test_a_number_that_is_no_count_ends_in_its_unit(
     record: str, name: str, types: set[object]
 ) -> None:
     unit = split_unit(name)[1]
-    if (
-        float in types and name != "value"
-    ):  # `value` of a comparison or option: its unit is beside it
+    if float in types and name not in UNIT_BESIDE and name != "confidence":  # that is 0 to 1
         assert unit
     if int in types and any(word in name.split("_") for word in MEASURED):
         assert unit
