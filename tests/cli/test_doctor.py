@@ -83,7 +83,7 @@ def test_an_ill_host(ill: Host) -> None:
         "H-12": "fail", "H-21": "fail", "H-11": "info", "H-01": "warn", "H-14": "warn"
     }  # fmt: skip
     assert list(severities) == ["H-12", "H-21", "H-11", "H-01", "H-14"]
-    assert found["H-12"][4].startswith("3 connections refused in 5 s, 0.0.0.0:8080 (api 42:6)")
+    assert found["H-12"][4].startswith("a queue was full 3 times in 5 s, 0.0.0.0:8080 (api 42:6)")
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,14 @@ def accept_queues(facts: Facts) -> Verdict:
         *facts.setting("net.core.somaxconn"),
     )
     if not grown and not tight and total:
-        return facts.past(f"{count(total, 'connection')} refused", *evidence)
+        return facts.past(f"a queue was full {count(total, 'time')}", *evidence)
     if not grown and not tight:
         if "tcp_info" in facts.state.lacks:
-            return ok("no connection was refused; how full the queues are is not told", *evidence)
+            return ok("no queue overflowed; how full the queues are is not told", *evidence)
         return ok(f"{count(len(listeners), 'listener')}, none near its limit", *evidence)
     shown = [f"{facts.name(one)}: {_fill(one)}" for one in (full or tight)[:1]]
     if grown:
-        shown.insert(0, f"{count(grown, 'connection')} refused in {facts.window()}")
+        shown.insert(0, f"a queue was full {count(grown, 'time')} in {facts.window()}")
     severity = Severity.FAIL if grown or full else Severity.WARN
     old = any(one.backlog == _OLD_SOMAXCONN for one in tight)
     myths = (*_MYTHS, "somaxconn-128") if old else _MYTHS

@@ -79,16 +79,16 @@ def test_a_kernel_that_hides_somaxconn() -> None:
 
 def test_connections_refused_now_and_in_the_past() -> None:
     now = judged("H-12", host(OVERFLOW, {"TcpExtListenOverflows": 40}))
-    assert (now.severity, now.summary) == (Severity.FAIL, "2 connections refused in 5 s")
+    assert (now.severity, now.summary) == (Severity.FAIL, "a queue was full 2 times in 5 s")
     assert command(now).startswith("tcptool list state listening --sort accept_queue")
     past = judged("H-12", host(None, {"TcpExtListenOverflows": 40}))
     assert past.severity is Severity.INFO
-    assert past.summary == "40 connections refused in the past, none in 5 s"
+    assert past.summary == "a queue was full 40 times in the past, none in 5 s"
 
 
 def test_both_at_once() -> None:
     verdict = judged("H-12", host(OVERFLOW, sockets=(listener(accept_queue=3, backlog=2),)))
-    assert verdict.summary == "2 connections refused in 5 s, 0.0.0.0:443: 3 wait, backlog 2"
+    assert verdict.summary == "a queue was full 2 times in 5 s, 0.0.0.0:443: 3 wait, backlog 2"
 
 
 def test_without_counters_the_queues_are_judged() -> None:
@@ -104,7 +104,7 @@ def test_listeners_of_proc_net_have_no_backlog() -> None:
     sockets = (listener(accept_queue=900, backlog=None), sock())
     verdict = judged("H-12", host(sockets=sockets, lacks={"tcp_info": "no sock_diag"}))
     assert verdict.severity is Severity.OK
-    assert verdict.summary == "no connection was refused; how full the queues are is not told"
+    assert verdict.summary == "no queue overflowed; how full the queues are is not told"
 
 
 def test_sockets_that_cannot_be_asked_for() -> None:
