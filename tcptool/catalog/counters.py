@@ -31,12 +31,14 @@ class Counter:
 
 _ALL: Final = (
     Counter(name="TcpOutSegs", doc="segments sent, retransmissions not counted"),
+    Counter(name="TcpInSegs", doc="segments received, faulty ones too"),
     Counter(
         name="TcpRetransSegs",
         doc="segments sent again",
         pitfall="a number alone says nothing: compare it with TcpOutSegs",
     ),
     Counter(name="TcpActiveOpens", doc="connections that this host began"),
+    Counter(name="TcpPassiveOpens", doc="connections that this host took"),
     Counter(
         name="TcpAttemptFails",
         doc="handshakes that failed: refused, reset or given up",

@@ -281,3 +281,88 @@ def test_an_owner_is_named_only_where_it_can_be_seen(netns: NetNs) -> None:
         for uid, holder in ((None, f" ({name_of(one)} {one.at('server')})"), (NOBODY, "")):
             seen = findings(netns=netns, uid=uid)["H-12"]["evidence"]
             assert f"127.0.0.1:8000{holder}" in [evidence["where"] for evidence in seen]
+
+
+TRAFFIC = """
+import threading
+server = socket.create_server(("127.0.0.1", 8000))
+stop = threading.Event()
+def read():
+    conn, _ = server.accept()
+    while conn.recv(65536):
+        pass
+def write():
+    with socket.create_connection(server.getsockname()) as out:
+        while not stop.is_set():
+            out.sendall(bytes(20000))
+threads = [threading.Thread(target=one, daemon=True) for one in (read, write)]
+for one in threads:
+    one.start()
+"""
+
+
+def test_loss_is_seen_as_loss(netns: NetNs) -> None:
+    netns.run("ip", "link", "set", "lo", "mtu", "1500")  # else too few segments
+    netns.run(
+        "nft",
+        "add table ip lossy; "
+        "add chain ip lossy input { type filter hook input priority 0; }; "
+        "add rule ip lossy input tcp dport 8000 numgen random mod 100 < 8 drop",
+    )
+    with owner(netns, setup=TRAFFIC) as one:
+        run = tcptool("doctor", "--for", "3s", "--json", netns=netns)
+        found = {f["id"]: f for f in run.data["findings"]}
+        one("stop.set()")
+    assert found["H-01"]["severity"] == "fail", found["H-01"]
+    assert any("127.0.0.1:8000" in e["where"] for e in found["H-01"]["evidence"])
+
+
+def test_a_program_that_does_not_read(netns: NetNs) -> None:
+    with owner(netns, setup=PAIRS) as one:
+        one("pairs(1)\nclient, conn = kept[0]\nclient.settimeout(0.05)")
+        one(
+            "import threading\n"
+            "def fill():\n"
+            "    while True:\n"
+            "        try: client.send(bytes(100000))\n"
+            "        except TimeoutError: conn.recv(1 << 20)\n"
+            "threading.Thread(target=fill, daemon=True).start()"
+        )
+        run = tcptool("doctor", "--for", "1500ms", "--json", netns=netns)
+    found = {f["id"]: f for f in run.data["findings"]}
+    assert found["H-28"]["severity"] == "warn", found["H-28"]
+
+
+def test_too_many_in_time_wait(netns: NetNs) -> None:
+    netns.run("sysctl", "-w", "net.ipv4.tcp_max_tw_buckets=2")
+    with owner(netns, setup=PAIRS) as one:
+        one(
+            "import threading\n"
+            "def churn():\n"
+            "    while True:\n"
+            "        out = socket.create_connection(server.getsockname())\n"
+            "        conn = server.accept()[0]\n"
+            "        out.close(); conn.close(); time.sleep(0.005)\n"
+            "threading.Thread(target=churn, daemon=True).start()"
+        )
+        run = tcptool("doctor", "--for", "500ms", "--json", netns=netns)
+    ill = next(f for f in run.data["findings"] if f["id"] == "H-17")
+    assert ill["severity"] == "warn", ill
+    assert ill["remedy"]["command"] == "sudo sysctl -w net.ipv4.tcp_max_tw_buckets=4"
+
+
+def test_connections_closed_with_data_unread(netns: NetNs) -> None:
+    with owner(netns, setup=PAIRS) as one:
+        one(
+            "import threading\n"
+            "def churn():\n"
+            "    while True:\n"
+            "        out = socket.create_connection(server.getsockname())\n"
+            "        conn = server.accept()[0]\n"
+            "        out.sendall(b'unread'); time.sleep(0.005); conn.close(); out.close()\n"
+            "threading.Thread(target=churn, daemon=True).start()"
+        )
+        run = tcptool("doctor", "--for", "500ms", "--json", netns=netns)
+    found = next(f for f in run.data["findings"] if f["id"] == "H-05")
+    assert found["severity"] == "info"
+    assert "closed with data unread" in found["summary"]

@@ -29,6 +29,8 @@ SOFTIRQ_PERCENT: Final = 80.0
 """A choice of ours: a CPU that does little else than receive, so a little more is lost."""
 STEAL_PERCENT: Final = 10.0
 """A choice of ours: below a tenth, time that the hypervisor gives to others is everyday."""
+DROPS_ON_PURPOSE: Final = ("fq_codel", "codel", "cake", "fq_pie", "pie", "red")
+"""Active queue management: a drop tells a sender to slow down, and keeps the queue short."""
 FQ: Final = ("fq", "fq_codel", "fq_pie", "cake", "noqueue")
 """Queueing disciplines that keep flows apart; a device without a queue has none to set."""
 MULTI_QUEUE: Final = ("mq", "mqprio")
@@ -127,12 +129,35 @@ def device_errors(facts: Facts) -> Verdict:
         advice = "Change the cable or the transceiver; compare speed and duplex of both ends."
         remedy = Remedy(advice=advice, command=f"ethtool {first}")
         return Verdict(Severity.FAIL, summary, tuple(evidence), remedy)
+    if all(_is_noise(number, grown.get(name, {})) for name, number in _received(facts)):
+        advice = "Leave it: frames that nobody here asked for (LLDP, STP) are counted so."
+        return Verdict(Severity.INFO, summary, tuple(evidence), Remedy(advice=advice))
     advice = (
         "See what the driver counts; missed packets want a larger receive ring "
         "(`ethtool -g` shows its limit, `ethtool -G` sets it)."
     )
     remedy = Remedy(advice=advice, command=f"ethtool -S {first}")
     return Verdict(Severity.WARN, summary, tuple(evidence), remedy)
+
+
+NOISE_PERCENT: Final = 0.1
+"""A choice of ours: below one in a thousand received, drops without a missed packet are frames of
+protocols that the kernel does not know (net/core/dev.c, __netif_receive_skb_core())."""
+
+
+def _received(facts: Facts) -> Iterator[tuple[str, int]]:
+    """The devices and how many packets each received."""
+    for before, after in _links(facts):
+        yield (
+            after.name,
+            after.counters.get("rx_packets", 0) - before.counters.get("rx_packets", 0),
+        )
+
+
+def _is_noise(received: int, grown: dict[str, int]) -> bool:
+    """Nothing, or few drops among many packets."""
+    share = share_percent(grown.get("rx_dropped", 0), received)
+    return not grown or (grown.keys() == {"rx_dropped"} and received > 0 and share < NOISE_PERCENT)
 
 
 _BROKEN: Final = ("rx_crc_errors", "collisions")
@@ -158,14 +183,15 @@ def links(facts: Facts) -> Verdict:
                 risk="the link goes down for a moment",
             ),
         )
-    flapping = [b.name for a, b in pairs if (b.carrier_changes or 0) > (a.carrier_changes or 0)]
+    # Others come and go with the containers behind them.
+    ours = [(a, b) for a, b in pairs if b.name in facts.state.default_links]
+    flapping = [b.name for a, b in ours if (b.carrier_changes or 0) > (a.carrier_changes or 0)]
     if flapping:
         advice = "Look at cable, transceiver and switch port."
         remedy = Remedy(advice=advice, command="sudo dmesg | grep -i 'link'")
         summary = f"the link went up or down in {facts.window()}: {words(flapping)}"
         return Verdict(Severity.WARN, summary, evidence, remedy)
-    ours = [b.mtu_bytes for _, b in pairs if b.name in facts.state.default_links]
-    mtus = sorted({mtu for mtu in ours if mtu is not None})
+    mtus = sorted({b.mtu_bytes for _, b in ours if b.mtu_bytes is not None})
     if len(mtus) > 1:
         summary = f"the devices of the default routes have different MTUs: {words(map(str, mtus))}"
         advice = "Leave it if the networks differ; else give both the smaller one."
@@ -234,6 +260,7 @@ def qdisc_drops(facts: Facts) -> Verdict:
     before = {_key(one): one.drops or 0 for one in facts.state.before.qdiscs}
     evidence: list[Evidence] = []
     dropping: dict[str, int] = {}
+    on_purpose = True
     for one in facts.state.after.qdiscs:
         drops = one.drops or 0
         grown = drops - before.get(_key(one), drops)
@@ -243,12 +270,15 @@ def qdisc_drops(facts: Facts) -> Verdict:
             evidence.append(Evidence(f"tc -s qdisc show dev {name} ({one.kind})", text))
         if grown > 0:
             dropping[name] = dropping.get(name, 0) + grown
+            on_purpose = on_purpose and one.kind in DROPS_ON_PURPOSE
     if not dropping:
         return ok("no queueing discipline dropped anything", *evidence)
     summary = words(f"{name} dropped {number}" for name, number in dropping.items())
+    if on_purpose:
+        advice = "Leave it: it drops on purpose, to keep delays short while the link is full."
+        return Verdict(Severity.INFO, summary, tuple(evidence), Remedy(advice=advice))
     remedy = Remedy(
-        advice="A shaper or a full queue of this host: is its rate meant? fq_codel and cake drop "
-        "on purpose, to keep delays short.",
+        advice="A shaper or a full queue of this host: is its rate meant?",
         command=f"tc -s qdisc show dev {shlex.quote(next(iter(dropping)))}",
     )
     return Verdict(Severity.WARN, summary, tuple(evidence), remedy)

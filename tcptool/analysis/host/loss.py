@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from tcptool.analysis.host.facts import (
@@ -35,7 +35,9 @@ TIMEOUTS_PERCENT: Final = 20.0
 NEEDLESS_PERCENT: Final = 30.0
 """A third of all retransmissions is more than a few late acknowledgements make."""
 FAILED_PERCENT: Final = 1.0
-"""More than one connect in a hundred; a port that is closed on purpose makes single ones."""
+"""More than one connection in a hundred; single ones fail or vanish on every host."""
+STRAY_PERCENT: Final = 0.1
+"""A choice of ours: below one in a thousand it is the noise that every public host hears."""
 
 
 def retransmissions(facts: Facts) -> Verdict:
@@ -145,7 +147,8 @@ def aborts(facts: Facts) -> Verdict:
         *(f"TcpExtTCPAbortOn{word}" for word in ("Memory", "Timeout", "Data", "Close", "Linger"))
     )
     grown = {one.name.removeprefix("TcpExtTCPAbortOn"): one for one in reasons if one.grown}
-    evidence = facts.shown(*reasons, *facts.counters("TcpEstabResets", "TcpOutRsts"))
+    opened = facts.counters("TcpActiveOpens", "TcpPassiveOpens")
+    evidence = facts.shown(*reasons, *facts.counters("TcpEstabResets", "TcpOutRsts"), *opened)
     if not grown:
         return ok("no connection was aborted", *evidence)
     summary = words(f"{one.grown} {_ABORTS[name]}" for name, one in grown.items())
@@ -153,8 +156,11 @@ def aborts(facts: Facts) -> Verdict:
         advice = "See H-14 (memory) and H-20 (orphans): which program holds so much?"
         return Verdict(Severity.FAIL, summary, evidence, Remedy(advice=advice))
     if "Timeout" in grown:
+        share = share_percent(grown["Timeout"].grown, _sum(opened))
+        lost_many = share > FAILED_PERCENT or not _sum(opened)
+        severity = Severity.WARN if lost_many else Severity.INFO
         advice = "Peers vanished, or the path did: which ones do the programs' logs name?"
-        return Verdict(Severity.WARN, summary, evidence, Remedy(advice=advice), ("keepalive",))
+        return Verdict(severity, summary, evidence, Remedy(advice=advice), ("keepalive",))
     advice = "Mostly a program's own way to end; its clients see ECONNRESET."
     return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
 
@@ -181,11 +187,11 @@ def fast_open(facts: Facts) -> Verdict:
     return Verdict(Severity.INFO, summary, evidence, remedy)
 
 
-def _sum(growths: Sequence[Growth]) -> int:
+def _sum(growths: Iterable[Growth]) -> int:
     return sum(one.grown for one in growths)
 
 
-_HARMLESS_REJECTS: Final = ("TcpExtTCPChallengeACK",)
+_HARMLESS: Final = ("TcpExtTCPChallengeACK",)
 """A stray segment makes one; RFC 5961 asks for them."""
 
 
@@ -193,17 +199,18 @@ def rejected(facts: Facts) -> Verdict:
     """H-33: segments that arrived and were thrown away."""
     found = facts.counters(
         "IpInDiscards", "IpReasmFails", "TcpInCsumErrors", "TcpExtPAWSEstab",
-        "TcpExtPAWSTimewait", "TcpExtTSEcrRejected", *_HARMLESS_REJECTS,
+        "TcpExtPAWSTimewait", "TcpExtTSEcrRejected", *_HARMLESS,
     )  # fmt: skip
-    evidence = facts.shown(*found)
+    received = facts.counter("TcpInSegs")
+    evidence = facts.shown(*found, received)
     grown = [one for one in found if one.grown]
     if not grown:
         return ok("nothing was rejected", *evidence)
     summary = words(f"{_REJECTS[one.name]}: {one.grown}" for one in grown)
-    if all(one.name in _HARMLESS_REJECTS for one in grown):
-        return Verdict(
-            Severity.INFO, summary, evidence, Remedy(advice="Leave it: single ones are normal.")
-        )
+    share = share_percent(_sum(one for one in grown if one.name not in _HARMLESS), received.grown)
+    if share < STRAY_PERCENT and not any(one.name == "IpInDiscards" for one in grown):
+        advice = "Leave it: so few are the noise of any network."
+        return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
     advice = "Find the sender: a faulty device, or clients behind a shared address (PAWS)."
     return Verdict(Severity.WARN, summary, evidence, Remedy(advice=advice))
 

@@ -20,6 +20,8 @@ from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket
 
+COOKIES: Final = "net.ipv4.tcp_syncookies"
+ALWAYS: Final = 2
 FLOOD_PERCENT: Final = 10.0
 """Fewer cookies than one in ten came back: most senders are not real clients."""
 _OLD_SOMAXCONN: Final = 128
@@ -111,12 +113,12 @@ def syn_cookies(facts: Facts) -> Verdict:
     others = facts.counters(
         "TcpExtSyncookiesFailed", "TcpExtTCPReqQFullDoCookies", "TcpExtTCPReqQFullDrop"
     )
-    settings = facts.setting("net.ipv4.tcp_syncookies", "net.ipv4.tcp_max_syn_backlog")
+    settings = facts.setting(COOKIES, "net.ipv4.tcp_max_syn_backlog")
     evidence = (*facts.shown(sent, received, *others), *settings)
     dropped = sum(one.grown for one in others if one.name == "TcpExtTCPReqQFullDrop")
-    if dropped and facts.number("net.ipv4.tcp_syncookies") == 0:
+    if dropped and facts.number(COOKIES) == 0:
         remedy = facts.set(
-            {"net.ipv4.tcp_syncookies": "1"},
+            {COOKIES: "1"},
             "Let the kernel answer with cookies when the queue is full.",
             "connections made by a cookie lack window scaling and SACK without timestamps",
         )
@@ -124,6 +126,8 @@ def syn_cookies(facts: Facts) -> Verdict:
         return Verdict(Severity.FAIL, summary, evidence, remedy)
     if not sent.grown:
         return ok("no SYN cookie was sent", *evidence)
+    if facts.has(COOKIES) and facts.number(COOKIES) == ALWAYS:
+        return ok(f"tcp_syncookies is {ALWAYS}: every request is answered with one", *evidence)
     summary = f"{count(sent.grown, 'SYN cookie')} sent in {facts.window()}"
     overflows = facts.counters("TcpExtListenOverflows", "TcpExtListenDrops")
     if any(one.grown for one in overflows if one.name == "TcpExtListenOverflows"):

@@ -109,6 +109,25 @@ def test_errors_that_do_not_count() -> None:
     assert "eth0 rx_dropped: 9 in all, 0 in 5 s" in seen(verdict)
 
 
+@pytest.mark.parametrize(
+    ("counters", "severity"),
+    [
+        ({"rx_packets": 10_000, "rx_dropped": 9}, Severity.INFO),
+        ({"rx_packets": 10_000, "rx_dropped": 10}, Severity.WARN),
+        ({"rx_packets": 0, "rx_dropped": 1}, Severity.WARN),
+        ({"rx_packets": 10_000, "rx_dropped": 1, "tx_dropped": 1}, Severity.WARN),
+    ],
+)
+def test_frames_that_nobody_asked_for(counters: dict[str, int], severity: Severity) -> None:
+    before = replace(DEVICE, counters=dict.fromkeys(counters, 0))
+    other = replace(DEVICE, name="eth1", index=3)
+    state = host(
+        before={"links": (before, other)},
+        after={"links": (replace(before, counters=counters), other)},
+    )
+    assert judged("H-07", state).severity is severity
+
+
 def test_a_hostile_name_of_a_device_is_quoted() -> None:
     old = replace(DEVICE, name="$(reboot)")
     new = replace(old, counters={"rx_crc_errors": 2})
@@ -149,6 +168,8 @@ def test_a_link_that_comes_and_goes() -> None:
     new = replace(DEVICE, carrier_changes=4)
     verdict = judged("H-08", host(after={"links": (LOOPBACK, new)}))
     assert verdict.severity is Severity.WARN
+    container = host(after={"links": (LOOPBACK, new)}, default_links=frozenset())
+    assert judged("H-08", container).severity is Severity.OK
     assert "went up or down in 5 s: eth0" in verdict.summary
 
 
@@ -214,8 +235,8 @@ def test_drops_of_a_queueing_discipline(
     before: int | None, after: int | None, severity: Severity
 ) -> None:
     state = host(
-        before={"qdiscs": (replace(QDISC, drops=before),)},
-        after={"qdiscs": (replace(QDISC, drops=after),)},
+        before={"qdiscs": (replace(QDISC, kind="tbf", drops=before),)},
+        after={"qdiscs": (replace(QDISC, kind="tbf", drops=after),)},
     )
     verdict = judged("H-10", state)
     assert verdict.severity is severity
@@ -224,8 +245,19 @@ def test_drops_of_a_queueing_discipline(
         assert command(verdict) == "tc -s qdisc show dev eth0"
 
 
+def test_drops_on_purpose() -> None:
+    codel, shaper = replace(QDISC, drops=1), replace(QDISC, kind="tbf", handle=5, drops=1)
+    more = (replace(codel, drops=3), replace(shaper, drops=1))
+    state = host(before={"qdiscs": (codel, shaper)}, after={"qdiscs": more})
+    verdict = judged("H-10", state)
+    assert (verdict.severity, verdict.summary) == (Severity.INFO, "eth0 dropped 2")
+    more = (replace(codel, drops=3), replace(shaper, drops=2))
+    state = host(before={"qdiscs": (codel, shaper)}, after={"qdiscs": more})
+    assert judged("H-10", state).severity is Severity.WARN
+
+
 def test_a_device_that_is_not_known_any_more() -> None:
-    gone = replace(QDISC, link=9, drops=1)
+    gone = replace(QDISC, link=9, kind="tbf", drops=1)
     state = host(before={"qdiscs": (gone,)}, after={"qdiscs": (replace(gone, drops=2),)})
     assert judged("H-10", state).summary == "device 9 dropped 1"
 

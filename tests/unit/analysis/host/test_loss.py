@@ -137,19 +137,27 @@ def test_fast_open() -> None:
     ("grown", "severity", "text"),
     [
         ({}, Severity.OK, "nothing was rejected"),
-        ({"TcpExtTCPChallengeACK": 3}, Severity.INFO, "answered with a challenge: 3"),
-        (
-            {"TcpExtTCPChallengeACK": 3, "IpReasmFails": 1},
-            Severity.WARN,
-            "fragments without the rest: 1",
-        ),
-        ({"TcpExtPAWSTimewait": 2}, Severity.WARN, "connection requests with an old timestamp: 2"),
+        ({"TcpExtTCPChallengeACK": 300}, Severity.INFO, "answered with a challenge: 300"),
+        ({"TcpExtTCPChallengeACK": 9, "IpReasmFails": 9}, Severity.INFO, "without the rest: 9"),
+        ({"TcpExtPAWSEstab": 9, "IpReasmFails": 1}, Severity.WARN, "with an old timestamp: 9"),
+        ({"TcpExtPAWSTimewait": 10}, Severity.WARN, "requests with an old timestamp: 10"),
+        ({"IpInDiscards": 1}, Severity.WARN, "dropped for want of memory: 1"),
     ],
 )
 def test_rejected_segments(grown: dict[str, int], severity: Severity, text: str) -> None:
-    verdict = judged("H-33", host(grown))
+    verdict = judged("H-33", host({"TcpInSegs": 10_000, **grown}))
     assert verdict.severity is severity
     assert text in verdict.summary
+
+
+@pytest.mark.parametrize(
+    ("opened", "severity"),
+    [(0, Severity.WARN), (99, Severity.WARN), (100, Severity.INFO), (1000, Severity.INFO)],
+)
+def test_a_few_peers_vanish_on_every_host(opened: int, severity: Severity) -> None:
+    grown = {"TcpExtTCPAbortOnTimeout": 1, "TcpActiveOpens": opened // 2}
+    grown["TcpPassiveOpens"] = opened - grown["TcpActiveOpens"]
+    assert judged("H-05", host(grown)).severity is severity
 
 
 @pytest.mark.parametrize(

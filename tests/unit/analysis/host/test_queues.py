@@ -139,5 +139,12 @@ def test_requests_dropped_while_cookies_are_off() -> None:
     assert undo(verdict) == "sudo sysctl -w net.ipv4.tcp_syncookies=0"
 
 
+def test_cookies_that_are_always_sent() -> None:
+    verdict = judged("H-13", host(COOKIES, sysctls={"net.ipv4.tcp_syncookies": "2"}))
+    assert (verdict.severity, verdict.remedy) == (Severity.OK, None)
+    hidden = judged("H-13", host(COOKIES, sysctls={"net.ipv4.tcp_syncookies": None}))
+    assert hidden.severity is Severity.WARN
+
+
 def test_a_kernel_without_cookies() -> None:
     assert judged("H-13", without("TcpExtSyncookiesSent")).severity is Severity.SKIP
