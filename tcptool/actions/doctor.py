@@ -51,7 +51,7 @@ def doctor(kernel: Kernel, window_s: float, netns: str | None, tell: Tell) -> Do
     after, ended = reading.read_counters(kernel, lacks), kernel.monotonic()
     sockets, missing = reading.read_sockets(kernel, lacks)
     holders, unseen = reading.read_holders(kernel, lacks)
-    files, processes = reading.read_open_files(kernel, lacks)
+    processes = reading.read_processes(kernel, lacks)
     state = HostState(
         elapsed_s=ended - begun,
         before=before,
@@ -59,8 +59,8 @@ def doctor(kernel: Kernel, window_s: float, netns: str | None, tell: Tell) -> Do
         sysctls=reading.read_sysctls(kernel, lacks),
         sockets=sockets,
         holders=holders,
-        files=files,
-        processes=processes,
+        files=processes.files,
+        processes=processes.names,
         default_links=reading.read_default_links(kernel, lacks),
         page_bytes=reading.page_bytes(),
         memory_bytes=reading.read_memory_bytes(kernel),
@@ -68,9 +68,8 @@ def doctor(kernel: Kernel, window_s: float, netns: str | None, tell: Tell) -> Do
         lacks=lacks,
     )
     warnings = _warnings(kernel, len(after.cpus))
-    return _report(
-        kernel, state, examine(state), None, [*missing, *_unseen(state, unseen)], warnings, complete
-    )
+    lost = [*missing, *_unseen(state, unseen), *processes.missing]
+    return _report(kernel, state, examine(state), None, lost, warnings, complete)
 
 
 def _wait(kernel: Kernel, until: float, whole_s: float, tell: Tell) -> bool:

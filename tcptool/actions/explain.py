@@ -10,6 +10,7 @@ from tcptool.catalog import derived
 from tcptool.catalog.attributes import BbrInfo, DctcpInfo, MptcpInfo, SocketMemory, VegasInfo
 from tcptool.catalog.columns import COLUMNS, Derived, Info, column_names
 from tcptool.catalog.counters import COUNTERS, Counter
+from tcptool.catalog.host_checks import HOST_CHECKS, HostCheck
 from tcptool.catalog.options import OPTIONS, SocketOption, find_option
 from tcptool.catalog.registry import Member, members
 from tcptool.catalog.states import (
@@ -88,6 +89,7 @@ def every_explanation() -> Iterator[Explanation]:
         yield _option(option)
     yield from map(_sysctl, SYSCTLS.values())
     yield from map(_counter, COUNTERS.values())
+    yield from map(_check, HOST_CHECKS.values())
     for kind, table in _TABLES.items():
         for number, meaning in table.items():
             yield _plain(meaning.word, kind, meaning.doc, Unit.COUNT, (("number", str(number)),))
@@ -215,6 +217,20 @@ def _counter(counter: Counter) -> Explanation:
         source="snmp_counter.rst",
         kernel_name=counter.place.rpartition(" ")[2],
         facts=(("stands in", counter.place),),
+    )
+
+
+def _check(check: HostCheck) -> Explanation:
+    return Explanation(
+        name=check.id,
+        kind="check of doctor",
+        meaning=f"{check.title}: {check.why}",
+        unit="",
+        pitfall="",
+        since="",
+        source=check.source,
+        kernel_name="",
+        facts=(("layer", check.layer.value), ("aspect", check.aspect.value)),
     )
 
 

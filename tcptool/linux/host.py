@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from tcptool.catalog.columns import COLUMNS, Column
 from tcptool.catalog.sysctls import SYSCTLS, path_of
@@ -100,9 +100,17 @@ def read_holders(kernel: Kernel, lacks: Lacks) -> tuple[dict[int, tuple[str, str
     return {i: (str(one), one.process.name) for i, one in first.items()}, owners.missing()
 
 
-def read_open_files(kernel: Kernel, lacks: Lacks) -> tuple[tuple[OpenFiles, ...], frozenset[str]]:
+class Processes(NamedTuple):
     """Open descriptors of the processes that may be looked into, and the names of all."""
-    files, names = [], set()
+
+    files: tuple[OpenFiles, ...]
+    names: frozenset[str]
+    missing: list[Missing]
+
+
+def read_processes(kernel: Kernel, lacks: Lacks) -> Processes:
+    """Names and open descriptors of the processes that are visible here."""
+    files, names, barred = [], set(), 0
     for pid in _noted("processes", lacks, lambda: list(kernel.proc.pids())) or []:
         process = kernel.proc.process(pid)
         if process is None:
@@ -111,11 +119,19 @@ def read_open_files(kernel: Kernel, lacks: Lacks) -> tuple[tuple[OpenFiles, ...]
         try:
             used = len(os.listdir(f"{kernel.proc.root}/{pid}/fd"))
             limits = parse_open_files_limit(kernel.proc.read(f"{pid}/limits"))
+        except PermissionError:
+            barred += 1
+            continue
         except OSError:
             continue
         if limits is not None:
             files.append(OpenFiles(pid, process.name, used, *limits))
-    return tuple(files), frozenset(names)
+    missing = []
+    if barred:
+        count = "1 process" if barred == 1 else f"{barred} processes"
+        why = f"{count} cannot be looked into"
+        missing.append(Missing("open files of other users", why, "CAP_SYS_PTRACE (run with sudo)"))
+    return Processes(tuple(files), frozenset(names), missing)
 
 
 def read_default_links(kernel: Kernel, lacks: Lacks) -> frozenset[str]:

@@ -11,7 +11,7 @@ class Explanation:
 
     ``kind``: ``tcp_info field``, ``column``, ``derived value``, ``socket option``, ``state``,
     ``congestion state``, ``timer``, ``negotiated option``, ``memory``, ``congestion control``,
-    ``verdict``, ``sysctl`` or ``counter``.
+    ``verdict``, ``sysctl``, ``counter`` or ``check of doctor``.
     ``facts`` are further properties as (what, value) pairs, in reading order.
     """
 

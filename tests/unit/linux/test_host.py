@@ -80,7 +80,7 @@ def test_no_proc_at_all(host: Host) -> None:
     lacks: dict[str, str] = {}
     assert reading.read_holders(host.kernel, lacks) == ({}, [])
     assert lacks.pop("processes") == "No such file or directory (ENOENT)"
-    assert reading.read_open_files(host.kernel, lacks) == ((), frozenset())
+    assert reading.read_processes(host.kernel, lacks) == ((), frozenset(), [])
     assert lacks["processes"] == "No such file or directory (ENOENT)"
 
 
@@ -122,11 +122,29 @@ def test_open_files(host: Host) -> None:
     host.process(42, "nginx", {6: 700, 9: 701}, soft=1000)
     host.kernel.tree.add(43, "barred")  # without limits: as for another user's
     host.kernel.tree.write("44/stat", "")  # gone
-    files, names = reading.read_open_files(host.kernel, {})
-    assert files == (OpenFiles(42, "nginx", 2, 1000, 4096),)
-    assert names == {"nginx", "barred"}
+    found = reading.read_processes(host.kernel, {})
+    assert found.files == (OpenFiles(42, "nginx", 2, 1000, 4096),)
+    assert found.names == {"nginx", "barred"}
+    assert found.missing == []
     host.kernel.tree.write("42/limits", "nonsense\n")
-    assert reading.read_open_files(host.kernel, {})[0] == ()
+    assert reading.read_processes(host.kernel, {}).files == ()
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 process cannot"), (2, "2 processes cannot")])
+def test_processes_of_other_users(
+    host: Host, monkeypatch: pytest.MonkeyPatch, number: int, text: str
+) -> None:
+    def refuse(*_: object) -> list[str]:
+        raise PermissionError(errno.EACCES, "denied")
+
+    for pid in range(number):
+        host.process(50 + pid, "theirs", {})
+    pids = list(range(50, 50 + number))
+    monkeypatch.setattr(type(host.kernel.proc), "pids", lambda _: iter(pids))
+    monkeypatch.setattr("os.listdir", refuse)
+    found = reading.read_processes(host.kernel, {})
+    assert found.files == ()
+    assert text in found.missing[0].why
 
 
 @pytest.mark.parametrize(
