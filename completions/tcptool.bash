@@ -24,7 +24,7 @@ _tcptool() {
 
     case $command in
         '')
-            values='list inspect diagnose doctor explain apply verify undo options profiles probe serve schema completion help'
+            values='list inspect listeners diagnose doctor explain apply verify undo options profiles probe serve schema completion help'
             [[ $word != -* ]] || values='--version -h --help'
             ;;
         list | ls)
@@ -73,6 +73,26 @@ _tcptool() {
                     ;;
             esac
             ;;
+        listeners)
+            options='--for --options --fail-on -4 --ipv4 -6 --ipv6 --netns --json --color -q --quiet --debug -h --help'
+            case $previous in
+                --for)
+                    ;;
+                --fail-on)
+                    values='warn fail'
+                    ;;
+                --netns)
+                    ask=netns
+                    ;;
+                --color)
+                    values='auto always never'
+                    ;;
+                *)
+                    ask=sockets
+                    [[ $word != -* ]] || ask='' values=$options
+                    ;;
+            esac
+            ;;
         diagnose)
             options='--for --top --target --from --record --fail-on --netns --json --color -q --quiet --debug -h --help'
             case $previous in
@@ -87,6 +107,7 @@ _tcptool() {
                 --record)
                     ;;
                 --fail-on)
+                    values='warn fail'
                     ;;
                 --netns)
                     ask=netns
@@ -110,6 +131,7 @@ _tcptool() {
                 --rate)
                     ;;
                 --fail-on)
+                    values='warn fail'
                     ;;
                 --netns)
                     ask=netns
@@ -548,7 +570,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='apply diagnose doctor error explain inspect inspect-watch list list-groups options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
+                    values='apply diagnose doctor error explain inspect inspect-watch list list-groups listeners options probe-compare probe-connect probe-diff probe-latency probe-pool probe-transfer profiles profiles-show serve serve-stats undo undo-list verify'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac
@@ -566,7 +588,7 @@ _tcptool() {
             options='-h --help'
             case $previous in
                 *)
-                    values='list inspect diagnose doctor explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
+                    values='list inspect listeners diagnose doctor explain apply verify undo options profiles probe probe-send probe-writev probe-sendfile probe-splice probe-mmap probe-zerocopy probe-vmsplice probe-compare probe-latency probe-connect probe-pool probe-show probe-diff serve schema completion help ls fields options.7'
                     [[ $word != -* ]] || ask='' values=$options
                     ;;
             esac

@@ -21,7 +21,7 @@ from tcptool.catalog.methods import BY_NAME as METHODS
 from tcptool.catalog.methods import RECEIVERS
 from tcptool.catalog.options import Risk
 from tcptool.catalog.profiles import BY_NAME as PROFILES
-from tcptool.cli.common import Color
+from tcptool.cli.common import Color, FailOn
 from tcptool.cli.completion import Shell
 from tcptool.cli.help import TOPICS
 from tcptool.cli.probe.connect import Closer, Exchange
@@ -48,6 +48,7 @@ VALUES = {
     "color": Values(tuple(Color)),
     "columns": Values(("all", *COLUMNS), several=True),
     "exchange": Values(tuple(Exchange)),
+    "fail_on": Values(tuple(FailOn)),
     "file": Values(files=True),
     "matrix": Values(tuple(OPTIONS), several=True),
     "methods": Values(tuple(METHODS), several=True),

@@ -29,6 +29,7 @@ from tcptool.model.doctor import DoctorReport
 from tcptool.model.explanation import Explanation
 from tcptool.model.inspection import Derived, Inspection, Sample, WatchEnd
 from tcptool.model.latency import LatencyReport
+from tcptool.model.listeners import ListenersReport
 from tcptool.model.option_report import OptionSurvey
 from tcptool.model.pool_probe import PoolReport
 from tcptool.model.probe import TransferReport
@@ -240,6 +241,7 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "list-groups": _groups,
     "inspect": lambda builder: builder.of(Inspection),
     "inspect-watch": lambda builder: builder.of(Sample | WatchEnd),
+    "listeners": lambda builder: builder.of(ListenersReport),
     "explain": lambda builder: builder.of(tuple[Explanation, ...]),
     "profiles": lambda builder: _object({"profiles": builder.of(tuple[ProfileEntry, ...])}),
     "profiles-show": lambda builder: builder.of(Profile),

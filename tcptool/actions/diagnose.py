@@ -118,7 +118,8 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
         progress=progress,
     )
     load = load_percent()
-    taken.recordings = [one.recording(load) for one in subjects if one.own.readings]
+    home = _netns_inode(kernel.proc.netns_inode, "self")
+    taken.recordings = [one.recording(load, home) for one in subjects if one.own.readings]
     lost = len(subjects) - len(taken.recordings)
     if lost and not taken.recordings:
         raise NotFound(_doing(target), "it ended before the first sample", "")
@@ -301,6 +302,8 @@ class _Subject:
     holders: tuple[Holder, ...] = ()
     other_holders: tuple[Holder, ...] = ()
     options: dict[str, OptionValue] | None = None
+    inside_pid: int | None = None
+    """A process of the socket's namespace: the walk passes over others."""
 
     @classmethod
     def of(cls, found: Found, netns: str | None) -> _Subject:
@@ -314,8 +317,8 @@ class _Subject:
             netns,
         )
 
-    def recording(self, load: float | None) -> Recording:
-        """What was seen, with what is around it."""
+    def recording(self, load: float | None, home: int | None) -> Recording:
+        """What was seen, with what is around it; ``home`` is the caller's own namespace."""
         kernel = self.found.kernel
         numbers = {name: sysctl_number(kernel, name) for name in LIMITS}
         return Recording(
@@ -330,6 +333,8 @@ class _Subject:
             around=Surroundings(
                 options=self.options,
                 limits={name: value for name, value in numbers.items() if value is not None},
+                elsewhere=_netns_inode(kernel.netns_inode) != home,
+                inside_pid=self.inside_pid,
                 congestion_controls=_congestion_controls(kernel),
                 load_percent=load,
             ),
@@ -362,7 +367,9 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
         here = [one for one in subjects if one.found.kernel is kernel]
         owners = _owners(kernel, here)
         for one in here:
-            one.holders = owners.of(one.found.socket.inode) or _descriptor_holder(one.found)
+            walked = owners.of(one.found.socket.inode)
+            one.inside_pid = walked[0].process.pid if walked else None
+            one.holders = walked or _descriptor_holder(one.found)
             if one.other_socket is not None:
                 one.other_holders = owners.of(one.other_socket.inode)
         taken.missing += owners.missing() if not all(one.holders for one in here) else []
@@ -382,11 +389,16 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
 def _owners(kernel: Kernel, subjects: Iterable[_Subject]) -> Owners:
     ends = [end for one in subjects for end in (one.found.socket, one.other_socket) if end]
     inodes = {sock.inode for sock in ends if sock.inode}
-    try:
-        netns_inode = kernel.netns_inode()
-    except OSError:
-        netns_inode = None
+    netns_inode = _netns_inode(kernel.netns_inode)
     return find_owners(kernel.proc, netns_inode, wanted=inodes) if inodes else Owners()
+
+
+def _netns_inode(read: Callable[..., int], *words: str) -> int | None:
+    """What identifies a namespace; None where it may not be seen."""
+    try:
+        return read(*words)
+    except OSError:
+        return None
 
 
 def _descriptor_holder(found: Found) -> tuple[Holder, ...]:

@@ -35,8 +35,6 @@ BUSY_PERCENT: Final = 100.0
 
 # -- states --------------------------------------------------------------------------------
 
-QUEUE_FILLING: Final = 0.75
-"""Share of the backlog; bpftune calls a limit nearly full there."""
 FORGOTTEN_MS: Final = 5_000
 """How long CLOSE-WAIT may last before the application has forgotten it."""
 PROBE_PATIENCE_MS: Final = 200

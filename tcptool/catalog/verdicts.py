@@ -47,7 +47,7 @@ _ALL: Final = (
         "application",
         "More connections have finished their handshake than the listener's backlog holds. "
         "Clients believe that they are connected, and get no answer.",
-        "accept_queue > backlog in a sample, or the listener's drops rise",
+        "accept_queue > backlog in a sample, or drops that rise beside a queue that is 75 % full",
         "tcp_max_syn_backlog is another queue, and tcp_abort_on_overflow is no cure.",
     ),
     Verdict(

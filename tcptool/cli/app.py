@@ -62,6 +62,12 @@ COMMANDS: Final = {
         "tcptool.cli.inspect",
         "inspect_command",
     ),
+    "listeners": Spec(
+        "Show accept queues, backlog, drops and owner of every listener, and what helps.",
+        LOOK,
+        "tcptool.cli.listeners",
+        "listeners_command",
+    ),
     "diagnose": Spec(
         "Say why connections are slow, with the evidence and the command that helps.",
         JUDGE,

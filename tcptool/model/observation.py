@@ -33,11 +33,14 @@ class Surroundings:
     """What decides beside the readings.  What could not be read is absent.
 
     ``options`` are those of the socket, read once; None without the right to.  ``limits`` are
-    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``.
+    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``;
+    ``elsewhere`` is whether that is another one than the caller's, ``inside_pid`` a process in it.
     """
 
     options: Mapping[str, OptionValue] | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+    elsewhere: bool = False
+    inside_pid: int | None = None
     congestion_controls: tuple[str, ...] = ()
     load_percent: float | None = None
 

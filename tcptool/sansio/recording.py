@@ -2,7 +2,8 @@
 
     {"schema": "tcptool.recording/1", "tcptool", "time", "host", "kernel"}
     {"event": "socket", "socket": 0, "handle", "netns", "holders", "other_handle", "ended",
-     "options", "limits", "congestion_controls", "load_percent"}
+     "options", "limits", "elsewhere", "inside_pid", "congestion_controls",
+     "load_percent"}
     {"event": "reading", "socket": 0, "end": "own" | "other", "at_s", "reply": hexadecimal}
 
 A reply is what sock_diag answered, an inet_diag_msg with its attributes, so a newer tcptool reads
@@ -48,6 +49,8 @@ def recording_lines(version: str, host: Host, recordings: Iterable[Recording]) -
             ended=one.ended,
             options=None if around.options is None else dict(around.options),
             limits=dict(around.limits),
+            elsewhere=around.elsewhere,
+            inside_pid=around.inside_pid,
             congestion_controls=list(around.congestion_controls),
             load_percent=around.load_percent,
         )
@@ -105,6 +108,8 @@ def _recording(
             around=Surroundings(
                 options=None if options is None else {k: _option(v) for k, v in options.items()},
                 limits={str(name): int(value) for name, value in about["limits"].items()},
+                elsewhere=bool(about["elsewhere"]),
+                inside_pid=None if about["inside_pid"] is None else int(about["inside_pid"]),
                 congestion_controls=tuple(map(str, about["congestion_controls"])),
                 load_percent=None if load is None else _finite(load),
             ),

@@ -146,7 +146,7 @@ def test_commands_can_be_pasted(ill: Host, monkeypatch: pytest.MonkeyPatch) -> N
         text = text.removesuffix("\\") + lines[start]
     assert shlex.split(text) == [
         "sudo", "sysctl", "-w", "net.core.somaxconn=256", "&&",
-        "sudo", "tcptool", "apply", "sport = :8080 and state listening", "backlog=256",
+        "sudo", "tcptool", "apply", "42:6", "backlog=256",
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tests.support.children import ROOT
 from tests.support.netns import NetNs
 
 COMMANDS = ("apply", "verify")
+WITH_EXAMPLES = (*COMMANDS, "listeners")
 PROBES = ("probe", *(path.stem for path in (ROOT / "docs/man").glob("probe-*.roff")))
 ONLY_VERIFY = frozenset({"matches", "differs", "not-checkable"})
 ESCAPES = {r"\-": "-", r"\(aq": "'", r"\(ti": "~", r"\e": "\\"}
@@ -49,7 +50,7 @@ def real(example: str, one: Owner) -> str:
     return re.sub(r"(?<= :)\d+", str(one.port("server")), shown)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", WITH_EXAMPLES)
 def test_every_example_ends_as_the_page_says(command: str, netns: NetNs, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {"PATH": path, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
@@ -72,7 +73,7 @@ def test_every_example_of_a_measurement_runs(page: str, netns: NetNs, tmp_path: 
     assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", WITH_EXAMPLES)
 def test_there_are_examples(command: str) -> None:
     lines = examples(command)
     assert len(lines) > 3

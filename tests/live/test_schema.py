@@ -68,6 +68,12 @@ def test_list_of_groups(by: str, child: Child) -> None:
     assert validate(tcptool("list", "--json", "--by", by).stdout)["data"]["groups"]
 
 
+@pytest.mark.parametrize("options", ["", "--options"])
+def test_listeners(options: str, child: Child) -> None:
+    words = ["listeners", "--json", "--for", "10ms", *options.split()]
+    assert validate(tcptool(*words).stdout)["data"]["listeners"]
+
+
 def test_inspect(child: Child) -> None:
     for fd in child.ready["fds"]:
         document = validate(tcptool("inspect", f"{child.pid}:{fd}", "--json").stdout)

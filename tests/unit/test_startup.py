@@ -59,6 +59,7 @@ def test_importing_the_command_tree_loads_nothing_slow() -> None:
         "list --no-owners --json",
         "list --by state",
         "list --help",
+        "listeners --help",
         "probe",
         "probe --help",
         "probe sendfile --help",
@@ -85,7 +86,7 @@ def test_help_and_a_typing_error_import_no_command(line: str) -> None:
     assert loaded(MAIN, *line.split(), watched=modules) == []
 
 
-@pytest.mark.parametrize("line", ["list", "list --json"])
+@pytest.mark.parametrize("line", ["list", "list --json", "listeners --for 10ms"])
 def test_owners_take_psutil_only_for_names_that_proc_cuts_off(line: str) -> None:
     names = (path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/comm"))
     allowed = ["psutil"] if any(len(name.rstrip("\n")) >= 15 for name in names) else []

@@ -198,6 +198,17 @@ class Facts:
         where = [] if self.state.netns is None else ["--netns", self.state.netns]
         return " ".join(["tcptool", command, *map(shlex.quote, [*where, *rest])])
 
+    def apply(self, sock: HostSocket, change: str) -> str:
+        """A command line that changes one socket: by its holder, or else by its ends."""
+        holder = self.state.holders.get(sock.inode or 0)
+        if holder is not None:
+            return f"sudo tcptool apply {holder[0]} {change}"
+        target = f"sport = :{sock.local_port} and state listening"
+        if sock.state != "listen":
+            local = _endpoint(sock.local_address, sock.local_port)
+            target = f"{local}-{_endpoint(sock.peer_address, sock.peer_port)}"
+        return f"sudo {self.tcptool('apply', target, change)}"
+
     def set(self, values: dict[str, str], advice: str, risk: str) -> Remedy:
         """Set sysctls that are there; undo puts back what is there now."""
         old = {name: self.text(name) for name in values}

@@ -202,14 +202,10 @@ def send_queues(facts: Facts) -> Verdict:
     )
     if lowat != _NO_LOWAT:
         return Verdict(Severity.INFO, summary, evidence, Remedy(advice="Leave it: a limit is set."))
-    one = slow[0][1]
-    target = f"{one.local_address}:{one.local_port}-{one.peer_address}:{one.peer_port}"
-    if ":" in one.local_address:
-        target = f"[{one.local_address}]:{one.local_port}-[{one.peer_address}]:{one.peer_port}"
     remedy = Remedy(
         advice="Leave it where only bulk data flows. Where something urgent shares the connection, "
         "limit its own unsent data.",
-        command=f"sudo {facts.tcptool('apply', target, f'TCP_NOTSENT_LOWAT={_LOWAT_BYTES}')}",
+        command=facts.apply(slow[0][1], f"TCP_NOTSENT_LOWAT={_LOWAT_BYTES}"),
         persistence="in the program: setsockopt(TCP_NOTSENT_LOWAT)",
         risk="a program that writes slowly may lose rate: 9.4 became 5.1 Mbit/s at 16 KiB, nothing "
         "at 128 KiB",

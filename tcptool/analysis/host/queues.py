@@ -1,11 +1,13 @@
-"""Checks of listeners: accept queues and connection requests."""
+"""Checks of listeners: accept queues and connection requests.
+
+One look at each; `listeners` watches them, and judges each by its own drops.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tcptool.analysis.host.facts import (
-    NEARLY_FULL_PERCENT,
     SHOWN,
     Facts,
     Lacks,
@@ -16,14 +18,19 @@ from tcptool.analysis.host.facts import (
     share_percent,
     words,
 )
+from tcptool.catalog.listeners import (
+    ALWAYS_COOKIES,
+    FLOOD_COOKIES_LEAST,
+    FLOOD_COOKIES_PERCENT,
+    MOST_BACKLOG,
+    NEAR_FULL_PERCENT,
+    SOMAXCONN,
+    SYNCOOKIES,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket
 
-COOKIES: Final = "net.ipv4.tcp_syncookies"
-ALWAYS: Final = 2
-FLOOD_PERCENT: Final = 10.0
-"""Fewer cookies than one in ten came back: most senders are not real clients."""
 _OLD_SOMAXCONN: Final = 128
 _MYTHS: Final = ("syn-backlog",)
 
@@ -41,11 +48,11 @@ def accept_queues(facts: Facts) -> Verdict:
     grown, total = sum(one.grown for one in refused), sum(one.total for one in refused)
     listeners.sort(key=_used, reverse=True)
     full = [one for one in listeners if (one.accept_queue or 0) > (one.backlog or 0)]
-    tight = [one for one in listeners if _used(one) >= NEARLY_FULL_PERCENT]
+    tight = [one for one in listeners if _used(one) >= NEAR_FULL_PERCENT]
     evidence = (
         *facts.shown(*overflows),
         *(Evidence(facts.name(one), _fill(one)) for one in (tight or listeners)[:SHOWN]),
-        *facts.setting("net.core.somaxconn"),
+        *facts.setting(SOMAXCONN),
     )
     if not grown and not tight and total:
         return facts.past(f"a queue was full {count(total, 'time')}", *evidence)
@@ -65,7 +72,7 @@ def accept_queues(facts: Facts) -> Verdict:
 
 def _used(listener: HostSocket) -> float:
     """How full the queue is.  It takes one more than its backlog: sk_acceptq_is_full()."""
-    return share_percent(listener.accept_queue or 0, max(listener.backlog or 0, 1))
+    return share_percent(listener.accept_queue or 0, (listener.backlog or 0) + 1)
 
 
 def _fill(listener: HostSocket) -> str:
@@ -74,28 +81,29 @@ def _fill(listener: HostSocket) -> str:
 
 def _watch(facts: Facts) -> Remedy:
     return Remedy(
-        advice="No queue is full at this moment: it fills in bursts. Watch which, then give its "
-        "program a longer backlog, and let it accept faster.",
-        command=facts.tcptool(
-            "list", "state", "listening", "--sort", "accept_queue", "--columns",
-            "local,holders,accept_queue,backlog,drops",
-        ),
-    )  # fmt: skip
+        advice="No queue is full at this moment: it fills in bursts. Watch which, and what helps.",
+        command=facts.tcptool("listeners"),
+    )
 
 
 def _longer(facts: Facts, listener: HostSocket) -> Remedy:
     """Twice the backlog, and net.core.somaxconn only as far as that takes it."""
     backlog = listener.backlog or 0
-    wanted = max(2 * backlog, 2)
+    wanted = min(max(2 * backlog, 2), MOST_BACKLOG)
+    if wanted <= backlog:
+        return Remedy(
+            advice="So long a queue fills only where the program is too slow: let it accept "
+            "faster, or in more processes.",
+            command=facts.tcptool("listeners"),
+        )
     commands, undo, persistence = [], [], []
-    if facts.has("net.core.somaxconn") and facts.number("net.core.somaxconn") < wanted:
-        raised = facts.set({"net.core.somaxconn": str(wanted)}, "", "")
+    if facts.has(SOMAXCONN) and facts.number(SOMAXCONN) < wanted:
+        raised = facts.set({SOMAXCONN: str(wanted)}, "", "")
         commands.append(raised.command)
         undo.append(raised.undo)
         persistence.append(raised.persistence)
-    target = f"sport = :{listener.local_port} and state listening"
-    commands.append(f"sudo {facts.tcptool('apply', target, f'backlog={wanted}')}")
-    undo.insert(0, f"sudo {facts.tcptool('apply', target, f'backlog={backlog}')}")
+    commands.append(facts.apply(listener, f"backlog={wanted}"))
+    undo.insert(0, facts.apply(listener, f"backlog={backlog}"))
     persistence.append("in the program: a larger argument of listen()")
     return Remedy(
         advice="Let the program accept faster; a longer backlog takes longer bursts. The smaller "
@@ -113,12 +121,12 @@ def syn_cookies(facts: Facts) -> Verdict:
     others = facts.counters(
         "TcpExtSyncookiesFailed", "TcpExtTCPReqQFullDoCookies", "TcpExtTCPReqQFullDrop"
     )
-    settings = facts.setting(COOKIES, "net.ipv4.tcp_max_syn_backlog")
+    settings = facts.setting(SYNCOOKIES, "net.ipv4.tcp_max_syn_backlog")
     evidence = (*facts.shown(sent, received, *others), *settings)
     dropped = sum(one.grown for one in others if one.name == "TcpExtTCPReqQFullDrop")
-    if dropped and facts.number(COOKIES) == 0:
+    if dropped and facts.number(SYNCOOKIES) == 0:
         remedy = facts.set(
-            {COOKIES: "1"},
+            {SYNCOOKIES: "1"},
             "Let the kernel answer with cookies when the queue is full.",
             "connections made by a cookie lack window scaling and SACK without timestamps",
         )
@@ -126,8 +134,10 @@ def syn_cookies(facts: Facts) -> Verdict:
         return Verdict(Severity.FAIL, summary, evidence, remedy)
     if not sent.grown:
         return ok("no SYN cookie was sent", *evidence)
-    if facts.has(COOKIES) and facts.number(COOKIES) == ALWAYS:
-        return ok(f"tcp_syncookies is {ALWAYS}: every request is answered with one", *evidence)
+    if facts.has(SYNCOOKIES) and facts.number(SYNCOOKIES) == ALWAYS_COOKIES:
+        return ok(
+            f"tcp_syncookies is {ALWAYS_COOKIES}: every request is answered with one", *evidence
+        )
     summary = f"{count(sent.grown, 'SYN cookie')} sent in {facts.window()}"
     overflows = facts.counters("TcpExtListenOverflows", "TcpExtListenDrops")
     if any(one.grown for one in overflows if one.name == "TcpExtListenOverflows"):
@@ -135,7 +145,7 @@ def syn_cookies(facts: Facts) -> Verdict:
         text = f"{summary} while an accept queue overflowed"
         return Verdict(Severity.WARN, text, evidence, Remedy(advice=advice))
     answered = share_percent(received.grown, sent.grown)
-    if answered < FLOOD_PERCENT:
+    if sent.grown >= FLOOD_COOKIES_LEAST and answered < FLOOD_COOKIES_PERCENT:
         text = f"{summary}, {percent(answered)} came back: likely a flood"
         advice = "Keep tcp_syncookies=1, it holds the door open; filter nearer to the source."
         return Verdict(Severity.WARN, text, evidence, Remedy(advice=advice))

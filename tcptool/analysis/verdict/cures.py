@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from tcptool.analysis.listeners import backlog_for
 from tcptool.analysis.verdict.case import Case, micros, rate, size
 from tcptool.analysis.verdict.receiver import is_at_scale_limit
 from tcptool.analysis.verdict.sender import is_locked
@@ -46,6 +47,16 @@ def _apply(case: Case, words: str, text: str) -> Advice:
     )
 
 
+def _as_root(case: Case, command: str) -> str | None:
+    """The command for the socket's own namespace; None where no process leads there."""
+    around = case.seen.around
+    if not around.elsewhere:
+        return f"sudo {command}"
+    if around.inside_pid is None:
+        return None
+    return f"sudo nsenter --target {around.inside_pid} --net {command}"
+
+
 def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: str) -> Advice:
     """Raise one number of a sysctl with three, and how to put it back."""
     known = [case.limit(f"{name}[{n}]") for n in range(3)]
@@ -58,8 +69,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
     return Advice(
         who="host",
         text=text,
-        command=f'sudo sysctl -w {name}="{new}"',
-        undo=f'sudo sysctl -w {name}="{old}"',
+        command=_as_root(case, f'sysctl -w {name}="{new}"'),
+        undo=_as_root(case, f'sysctl -w {name}="{old}"'),
         takes_effect=effect,
     )
 
@@ -69,8 +80,8 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
-    backlog = case.last.backlog or 0
-    wanted = max(128, 2 * backlog, 2 * waiting)
+    backlog, dropped = case.last.backlog or 0, case.own.dropped or 0
+    wanted = max(backlog_for(waiting + dropped), backlog + 1)
     advice = [
         Advice(
             who="application",
@@ -84,8 +95,8 @@ def _listener(case: Case) -> Cure:
             Advice(
                 who="host",
                 text="net.core.somaxconn cuts every backlog; it is read when listen() is called",
-                command=f"sudo sysctl -w net.core.somaxconn={wanted}",
-                undo=f"sudo sysctl -w net.core.somaxconn={most}",
+                command=_as_root(case, f"sysctl -w net.core.somaxconn={wanted}"),
+                undo=_as_root(case, f"sysctl -w net.core.somaxconn={most}"),
                 takes_effect=NEW,
             )
         )
@@ -157,8 +168,8 @@ def _mtu(case: Case) -> Cure:
             Advice(
                 who="host",
                 text=text,
-                command="sudo sysctl -w net.ipv4.tcp_mtu_probing=1",
-                undo="sudo sysctl -w net.ipv4.tcp_mtu_probing=0",
+                command=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=1"),
+                undo=_as_root(case, "sysctl -w net.ipv4.tcp_mtu_probing=0"),
                 takes_effect=NOW,
             )
         )
@@ -337,7 +348,7 @@ def _local_queue(case: Case) -> Cure:
         Advice(
             who="host",
             text="look at the qdisc that shapes or the interface that is slow",
-            command="tc -s qdisc show",
+            command=_as_root(case, "tc -s qdisc show"),
         ),
         _apply(
             case, "notsent_lowat=128K", "keep little unsent data here, so that new data is young"
@@ -364,6 +375,14 @@ def _local_slow_reader(case: Case) -> Cure:
         "wait unread",
         (Advice(who="application", text=text),),
     )
+
+
+def _not_limited(case: Case) -> Cure:
+    other = case.seen.other_handle
+    text = "the sender or the path decides: diagnose the sending socket"
+    where = f" --netns {case.seen.netns}" if case.seen.netns else ""
+    command = f"tcptool diagnose {other}{where}" if other else None
+    return Cure(None, (Advice(who="peer", text=text, command=command),))
 
 
 def _local_buffer(case: Case) -> Cure:
@@ -423,4 +442,5 @@ _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {
     "slow-start": _slow_start,
     "local-slow-reader": _local_slow_reader,
     "local-buffer": _local_buffer,
+    "not-limited-here": _not_limited,
 }

@@ -11,6 +11,7 @@ from itertools import takewhile
 
 from tcptool.analysis.verdict.case import Case, Found, micros, size
 from tcptool.catalog import thresholds as limits
+from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 from tcptool.model.observation import Reading
 from tcptool.units import Unit, human
 
@@ -32,15 +33,15 @@ def listener(case: Case) -> Found | None:
         if one.socket.accept_queue is not None and one.socket.backlog is not None
     ]
     waiting, backlog = max(queues, default=(0, None))
-    dropped = case.own.dropped or 0
-    evidence = [f"accept_queue at most {waiting}, backlog {backlog}"]
-    if dropped:
-        evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
     if backlog is None:
         return Found("listening", limits.CLEAR, ("the backlog is not known",))
-    if waiting > backlog or dropped:
+    dropped, near_full = case.own.dropped or 0, 100 * waiting >= NEAR_FULL_PERCENT * backlog
+    evidence = [f"accept_queue at most {waiting}, backlog {backlog}: one more finds room"]
+    if dropped:
+        evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
+    if waiting > backlog or (waiting and near_full and dropped):
         return Found("listener-overflow", 0.98, tuple(evidence))
-    if waiting and waiting >= limits.QUEUE_FILLING * backlog:
+    if waiting and near_full:
         return Found("listener-filling", 0.9, tuple(evidence))
     return Found("listening", 0.95, tuple(evidence))
 
