@@ -19,6 +19,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -42,6 +43,9 @@ from tests.lab.scenarios import SCENARIOS, Scenario
 
 CONFIDENT: Final = 0.7
 """A wrong verdict of a healthy connection counts as an accusation from here on."""
+
+_STRETCH: Final = 1.5
+"""With --vary a path is up to so much longer and slower, or shorter and quicker."""
 
 _BESIDE: Final = 4
 """Quiet scenarios at a time."""
@@ -67,7 +71,7 @@ def _attempt(scenario: Scenario) -> Attempt:
     """Whatever goes wrong is a verdict too: it counts."""
     try:
         with scenario.open() as case:
-            said = diagnose(case)
+            said = diagnose(case, scenario.window_s)
     except Exception as error:  # noqa: BLE001 - a failed attempt must not end the others
         print(f"{scenario.name}: {type(error).__name__}: {error}", flush=True)
         return Attempt(scenario, "(failed)", 0.0)
@@ -77,11 +81,23 @@ def _attempt(scenario: Scenario) -> Attempt:
     return attempt
 
 
-def _attempts(scenarios: Sequence[Scenario], runs: int, seed: int) -> list[Attempt]:
-    shuffle = random.Random(seed).sample
+def _varied(scenario: Scenario, chance: random.Random) -> Scenario:
+    """The same on another path that holds as much, so buffers and queues mean the same there."""
+    if scenario.rate_mbit is None:
+        return scenario
+    stretch = _STRETCH ** chance.uniform(-1, 1)
+    return replace(
+        scenario, rtt_ms=scenario.rtt_ms * stretch, rate_mbit=scenario.rate_mbit / stretch
+    )
+
+
+def _attempts(scenarios: Sequence[Scenario], runs: int, seed: int, vary: bool) -> list[Attempt]:
+    chance = random.Random(seed)
     done: list[Attempt] = []
     for _ in range(runs):
-        order = shuffle(scenarios, len(scenarios))
+        order = chance.sample(scenarios, len(scenarios))
+        if vary:
+            order = [_varied(one, chance) for one in order]
         with ThreadPoolExecutor(_BESIDE) as pool:
             done += pool.map(_attempt, [one for one in order if one.quiet])
         done += [_attempt(one) for one in order if not one.quiet]
@@ -114,7 +130,7 @@ def _matrix(attempts: Sequence[Attempt]) -> str:
 def _by_scenario(attempts: Sequence[Attempt]) -> str:
     rows = []
     for scenario in SCENARIOS:
-        ours = [one for one in attempts if one.scenario is scenario]
+        ours = [one for one in attempts if one.scenario.name == scenario.name]
         if not ours:
             continue
         wrong = Counter(one.verdict for one in ours if not one.right)
@@ -143,11 +159,12 @@ def _summary(attempts: Sequence[Attempt]) -> str:
     )
 
 
-def _print_matrix(scenarios: Sequence[Scenario], runs: int, seed: int) -> None:
+def _print_matrix(scenarios: Sequence[Scenario], runs: int, seed: int, vary: bool) -> None:
     before = os.getloadavg()[0]
-    attempts = _attempts(scenarios, runs, seed)
+    attempts = _attempts(scenarios, runs, seed, vary)
     print(
-        f"\n{len(scenarios)} scenarios, {runs} runs, seed {seed}; "
+        f"\n{len(scenarios)} scenarios, {runs} runs, seed {seed}"
+        f"{', on paths drawn anew' if vary else ''}; "
         f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after\n"
     )
     print(_summary(attempts), _matrix(attempts), _by_scenario(attempts), sep="\n\n")
@@ -162,6 +179,8 @@ def _print_first_pass(sockets: int, rounds: int) -> None:
         Command(
             "diagnose",
             (TCPTOOL, "diagnose", "--top", "0", "state established", "--json"),
+            needle=f'"sockets":{sockets},'.encode(),  # of the survey
+            rows=1,
             remarks=True,
         ),
     ]
@@ -262,6 +281,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each scenario")
     parser.add_argument("--only", nargs="+", default=[], help="parts of names of scenarios")
     parser.add_argument("--seed", type=int, default=random.randrange(1000), help="of the order")
+    parser.add_argument(
+        "--vary", action="store_true", help="round trips and rates other than those of the table"
+    )
     parser.add_argument("--sockets", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--for", type=float, default=4.0, dest="look_s", help="seconds")
@@ -273,7 +295,7 @@ def main() -> None:
     ]
     print(machine())
     if options.matrix:
-        _print_matrix(scenarios, options.runs, options.seed)
+        _print_matrix(scenarios, options.runs, options.seed, options.vary)
     elif options.fingerprints:
         from bench.fingerprints import print_fingerprints
 

@@ -131,9 +131,8 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
 def report(host: Host, taken: Taken, plan: Plan) -> DiagnoseReport:
     """Judge what was sampled; worst first."""
     diagnoses = [_judged(one, plan) for one in taken.recordings]
-    if taken.survey is not None:
-        order = tuple(Severity)
-        diagnoses.sort(key=lambda one: (-order.index(one.severity), -one.confidence))
+    order = tuple(Severity)
+    diagnoses.sort(key=lambda one: (-order.index(one.severity), -one.confidence))
     return DiagnoseReport(
         complete=taken.complete,
         survey=taken.survey,

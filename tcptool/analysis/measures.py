@@ -41,7 +41,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
     return Measures(
         samples=len(infos),
         duration_s=duration_s,
-        reset=len(known) < len(readings),
+        reset=len(known) < sum(one.socket.tcp_info is not None for one in readings),
         mss_bytes=infos[-1].snd_mss_bytes,
         rtt_us=_median(i.rtt_us for i in infos),
         low_rtt_us=_tenth(i.rtt_us for i in infos),

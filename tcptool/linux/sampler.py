@@ -74,7 +74,9 @@ def sample(
             for one in watched:
                 if not one.ended:
                     _read(one, clock.monotonic() - start)
-            due = max(due + pace_s, clock.monotonic())
+            due += pace_s
+            if due < (now := clock.monotonic()):
+                due = now + pace_s  # late: what was missed is not made up for
             passed_s = due - start
             if passed_s > for_s or all(one.ended for one in watched):
                 return True
@@ -88,5 +90,6 @@ def _read(one: Watched, at_s: float) -> None:
     reply = one.reply()
     is_over = reply is None or reply[_TIMER] == _TIME_WAIT
     if reply is not None and not (is_over and one.readings):
-        one.readings.append(RawReading(at_s, without_secrets(reply)))
+        # Microseconds, so that a recording tells the same.
+        one.readings.append(RawReading(round(at_s, 6), without_secrets(reply)))
     one.ended = is_over

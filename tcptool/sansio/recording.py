@@ -25,6 +25,8 @@ from tcptool.model.report import Host
 
 SCHEMA: Final = "tcptool.recording/1"
 _ENDS: Final = ("own", "other")
+_LONGEST_S: Final = 1e9
+"""Some 30 years: a larger number is a mistake, and leads to infinite rates."""
 
 
 class NotARecording(ValueError):
@@ -56,9 +58,7 @@ def recording_lines(version: str, host: Host, recordings: Iterable[Recording]) -
         )
         for end, readings in zip(_ENDS, (one.readings, one.other_end), strict=True):
             for at_s, reply in readings:
-                yield _line(
-                    event="reading", socket=number, end=end, at_s=round(at_s, 6), reply=reply.hex()
-                )
+                yield _line(event="reading", socket=number, end=end, at_s=at_s, reply=reply.hex())
 
 
 def _line(**values: Any) -> str:
@@ -138,9 +138,12 @@ def _option(value: Any) -> OptionValue:
 
 def _reading(line: int, values: Mapping[str, Any]) -> RawReading:
     try:
-        return RawReading(_finite(values["at_s"]), bytes.fromhex(values["reply"]))
+        at_s, reply = round(_finite(values["at_s"]), 6), bytes.fromhex(values["reply"])
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise NotARecording(line, f"it does not hold a reading ({exc!r})") from exc
+    if not 0 <= at_s < _LONGEST_S:
+        raise NotARecording(line, f"at_s {at_s} is no time since its beginning")
+    return RawReading(at_s, reply)
 
 
 def _finite(value: Any) -> float:

@@ -16,6 +16,8 @@ class Diagnosis:
     verdict: str
     confidence: float
     severity: str
+    leaning: str | None
+    """What it would be if it were surer, where it is unclear."""
     raw: dict[str, Any]
 
     def __str__(self) -> str:
@@ -24,11 +26,11 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(case: Case, seconds: float = 3.0) -> Diagnosis:
-    """The real command, as a process of its own.  A finding may end it with 1 (`--fail-on`)."""
-    done = tcptool("diagnose", case.target, "--for", f"{seconds:g}s", "--json")
+def diagnose(case: Case, window_s: float) -> Diagnosis:
+    """What the real command says, run as a process of its own."""
+    done = tcptool("diagnose", case.target, "--for", f"{window_s:g}s", "--json")
     raw = done.data["diagnoses"][0]
-    return Diagnosis(raw["verdict"], raw["confidence"], raw["severity"], raw)
+    return Diagnosis(raw["verdict"], raw["confidence"], raw["severity"], raw["leaning"], raw)
 
 
 def apply(case: Case, words: tuple[str, ...], state_home: str) -> Run:

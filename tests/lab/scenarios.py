@@ -22,10 +22,10 @@ from typing import Any, Final, Literal
 
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.decode.tcp_info import decode_tcp_info
-from tests.lab.ends import DirectionName, Ends
+from tests.lab.ends import DirectionName, Ends, commands
 from tests.lab.path import RelayPath, path
 from tests.lab.relay import Conditions
-from tests.lab.veth import veth_path
+from tests.lab.veth import DEVICE, VethConditions, veth_path
 from tests.live.program import Owner, owner
 from tests.support.netns import NetNs, new_netns
 from tests.support.waiting import wait_until
@@ -69,8 +69,10 @@ class Scenario:
     """What to `tcptool apply` to ``Case.cure_target``."""
     cured: frozenset[str] = frozenset()
     """Verdicts that are true afterwards."""
+    window_s: float = 3.0
+    """How long to look: at least 20 round trips, where there is no reason against it."""
     quiet: bool = False
-    """It needs next to no processor time, so it may run beside others."""
+    """It carries little, below 10 Mbit/s, and so may run beside others like it."""
 
     def open(self) -> AbstractContextManager[Case]:
         """Set it up and warm it up; everything ends with the block."""
@@ -289,11 +291,18 @@ def _relay(
     return link
 
 
-def _local_queue(queue_ms: float) -> Opener:
+def _local_queue(queue_ms: float, device_settings: str = "") -> Opener:
     """A bottleneck in the sender's own host."""
-    return lambda scenario: veth_path(
-        forward={"rate_mbit": scenario.rate_mbit, "queue_ms": queue_ms}
-    )
+
+    @contextlib.contextmanager
+    def link(scenario: Scenario) -> Iterator[Ends]:
+        forward = VethConditions(queue_ms=queue_ms, rate_mbit=scenario.rate_mbit)
+        with veth_path(forward=forward) as ends:
+            if device_settings:
+                commands(ends.near, f"ip link set {DEVICE} {device_settings}")
+            yield ends
+
+    return link
 
 
 @contextlib.contextmanager
@@ -411,10 +420,17 @@ _WIDE_READER: Final[dict[str, object]] = {"net.ipv4.tcp_rmem": "4096 16777216 33
 _MB: Final = 1_000_000
 
 
-def _bulk(link: Opener, warm_bytes: int, **more: Any) -> _SetUp:
+def _bulk(
+    link: Opener,
+    warm_bytes: int,
+    *,
+    steps: Sequence[Step] = (),
+    settle_bytes: int = 8 * _MB,
+    **more: Any,
+) -> _SetUp:
     """A sender that always has something to send, and a reader that reads at once."""
-    steps = (_acked(warm_bytes), *more.pop("steps", ()))
-    return _flow(link, near=_STREAM, far=_DRAIN, steps=steps, settle_bytes=8 * _MB, **more)
+    steps = (_acked(warm_bytes), *steps)
+    return _flow(link, near=_STREAM, far=_DRAIN, steps=steps, settle_bytes=settle_bytes, **more)
 
 
 def _slowly_read(size_bytes: int, gap_s: float, **more: Any) -> _SetUp:
@@ -430,11 +446,12 @@ def _requests(
     *,
     # At first the far end acknowledges at once (net/ipv4/tcp_input.c, TCP_MAX_QUICKACKS is 16).
     warm_requests: int = 20,
+    link: Opener | None = None,
     **more: Any,
 ) -> _SetUp:
     """Requests in so many writes, and their answers."""
     return _flow(
-        _relay(),
+        link or _relay(),
         near=("ask", tuple(pieces), answer_bytes, depth),
         far=("answer", sum(pieces), answer_bytes),
         steps=(_acked(warm_requests * sum(pieces)),),
@@ -457,7 +474,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-bbr",
         "the same with bbr, which needs no queue",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 140}), 4 * _MB),
+        _bulk(_relay({"queue_packets": 200}), 4 * _MB),
         healthy=True,
         congestion="bbr",
         rtt_ms=40,
@@ -501,6 +518,28 @@ _HEALTHY_PATHS: Final = (
         rate_mbit=40,
     ),
     Scenario(
+        "bulk-ecn",
+        "the path marks instead of dropping (ECN)",
+        _is("path-rate"),
+        _bulk(_relay({"mark_packets": 40}, sysctls={"net.ipv4.tcp_ecn": 1}), 4 * _MB),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+    ),
+    Scenario(
+        "bulk-to-a-closed-half",
+        "the client has shut its half down and still reads: the server's CLOSE-WAIT is no bug",
+        _is("path-rate"),
+        _bulk(
+            _relay({"queue_packets": 70}),
+            4 * _MB,
+            steps=(_do("far", "conn.shutdown(socket.SHUT_WR)"), _acked(5 * _MB)),
+        ),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+    ),
+    Scenario(
         "bulk-loopback",
         "both ends on one host: the processor is the limit",
         _is("application-limited", "path-rate", "slow-reader"),  # whichever program is slower
@@ -515,6 +554,7 @@ _HEALTHY_PATHS: Final = (
         healthy=True,
         rtt_ms=200,
         rate_mbit=20,
+        window_s=6.0,
     ),
     Scenario(
         "slow-start-cubic",
@@ -555,6 +595,7 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=4,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "pipeline",
@@ -585,6 +626,48 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
+    ),
+    Scenario(
+        "frames",
+        "20 KB thirty times a second, as a camera sends",
+        _is("application-limited"),
+        _flow(_relay(), near=("trickle", 20_000, 0.033), far=_DRAIN, steps=(_acked(500_000),)),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+        quiet=True,
+    ),
+    Scenario(
+        "half-speed",
+        "64 KB at a time from a disk that is half as quick as the path",
+        _is("application-limited"),
+        _flow(_relay(), near=("trickle", 65536, 0.026), far=_DRAIN, steps=(_acked(2 * _MB),)),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+    ),
+    Scenario(
+        "ping-pong-loopback",
+        "requests and answers on one host",
+        _is("application-limited"),
+        _flow(
+            _loopback,
+            near=("ask", (500,), 200),
+            far=("answer", 500, 200),
+            near_options=_nodelay(),
+            steps=(_acked(500_000),),
+        ),
+        healthy=True,
+    ),
+    Scenario(
+        "lossy-requests",
+        "5 % is lost under small requests: one in ten waits for a retransmission timeout",
+        _is("loss", "application-limited", "path-rate-with-loss"),  # both cost time
+        _requests([500], 200, near_options=_nodelay(), link=_relay({"loss": 0.05})),
+        rtt_ms=40,
+        rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "bursts-cubic",
@@ -594,6 +677,7 @@ _APPLICATIONS: Final = (
         healthy=True,
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "bursts-bbr",
@@ -604,6 +688,7 @@ _APPLICATIONS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "server-of-answers",
@@ -633,6 +718,15 @@ _APPLICATIONS: Final = (
         _requests([100, 100], 100),
         rtt_ms=4,
         rate_mbit=40,
+        cure=("nodelay=1",),
+        cured=_is("application-limited"),
+        quiet=True,
+    ),
+    Scenario(
+        "nagle-loopback",
+        "the same on one host",
+        _is("nagle"),
+        _requests([100, 100], 100, link=_loopback),
         cure=("nodelay=1",),
         cured=_is("application-limited"),
         quiet=True,
@@ -727,6 +821,7 @@ _BUFFERS: Final = (
         _bulk(_relay(), 1 * _MB, listener_options=_receive_buffer(16384)),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "peer-buffer-bbr",
@@ -736,6 +831,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "peer-buffer-set-late",
@@ -753,12 +849,22 @@ _BUFFERS: Final = (
         cured=_is("path-rate"),
     ),
     Scenario(
+        "peer-without-scaling",
+        "no window scaling was agreed on: 64 KB in each round trip of 100 ms",
+        _is("peer-buffer"),
+        _bulk(_relay(sysctls={"net.ipv4.tcp_window_scaling": 0}), 1 * _MB),
+        rtt_ms=100,
+        rate_mbit=40,
+        quiet=True,
+    ),
+    Scenario(
         "slow-reader-cubic",
         "the peer reads 25 KB every 50 ms",
         _is("slow-reader"),
         _slowly_read(25_000, 0.05),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bbr",
@@ -768,6 +874,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bursty-bbr",
@@ -777,6 +884,7 @@ _BUFFERS: Final = (
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-tiny",
@@ -785,6 +893,7 @@ _BUFFERS: Final = (
         _slowly_read(1000, 0.0025),
         rtt_ms=10,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-bursty",
@@ -793,12 +902,14 @@ _BUFFERS: Final = (
         _slowly_read(400_000, 0.8),
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "slow-reader-loopback",
         "both ends on one host, and the reader takes its time",
         _is("slow-reader"),
         _flow(_loopback, near=_STREAM, far=("read_slowly", 50_000, 0.02), steps=(_window_closed,)),
+        quiet=True,
     ),
 )
 
@@ -820,6 +931,7 @@ _PATHS: Final = (
         _bulk(_relay({"loss": 0.005}), 1 * _MB, ipv6=True),
         rtt_ms=100,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "loss-two-percent-cubic",
@@ -852,33 +964,34 @@ _PATHS: Final = (
         "shallow-queue-bbr",
         "the same with bbr, which keeps on sending",
         _is("path-rate-with-loss"),
-        _bulk(_relay({"queue_packets": 10}), 1 * _MB, near_options=""),
+        _bulk(_relay({"queue_packets": 10}), 1 * _MB),
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=10,
     ),
     Scenario(
         "bufferbloat",
-        "a queue of a second in front of a slow path, which cubic fills",
+        "a queue of a quarter of a second in front of a slow path, which cubic fills",
         _is("bufferbloat"),
-        _bulk(_relay({"queue_packets": 400}), 1 * _MB),
-        rtt_ms=10,
-        rate_mbit=10,
+        _bulk(_relay({"queue_packets": 400}), 3 * _MB, settle_bytes=6 * _MB),
+        rtt_ms=40,
+        rate_mbit=20,
         cure=("congestion=bbr",),
         cured=_is("path-rate"),
     ),
     Scenario(
         "local-queue-cubic",
-        "the slow path begins in the sender's own host",
+        "the slow path begins in the sender's own host, which queues segments of 64 KiB (TSO)",
         _is("local-queue"),
-        _bulk(_local_queue(300), 2 * _MB),
+        _bulk(_local_queue(300, "gso_max_segs 64"), 2 * _MB),
         rate_mbit=20,
     ),
     Scenario(
         "local-queue-bbr",
-        "the same with bbr",
-        _is("local-queue"),
-        _bulk(_local_queue(300), 2 * _MB),
+        "the same with bbr, which keeps the queue below 10 ms",
+        _is("local-queue", "path-rate"),  # the queue is there, and too short to hurt
+        _bulk(_local_queue(300, "gso_max_segs 64"), 2 * _MB),
+        healthy=True,
         congestion="bbr",
         rate_mbit=20,
     ),
@@ -900,12 +1013,13 @@ _PATHS: Final = (
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "reordering",
         "2 % of the packets come two round trips late: TCP sends again what was not lost",
         _is("reordering"),
-        _bulk(_relay({"reorder": 0.02, "reorder_ms": 40}), 1 * _MB),
+        _bulk(_relay({"reorder": 0.02, "reorder_ms": 40, "queue_packets": 50}), 1 * _MB),
         rtt_ms=20,
         rate_mbit=40,
         cure=("congestion=bbr",),
@@ -943,12 +1057,52 @@ _RECEIVERS: Final = (
         quiet=True,
     ),
     Scenario(
+        "receiver-of-a-trickle",
+        "the sender has little to send",
+        _is("not-limited-here"),
+        _flow(
+            _relay(),
+            near=("trickle", 10_000, 0.02),
+            far=_DRAIN,
+            steps=(_acked(500_000),),
+            target="far",
+        ),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+        quiet=True,
+    ),
+    Scenario(
+        "receiver-behind-loss",
+        "1 % is lost on the way here",
+        _is("not-limited-here"),
+        _bulk(_relay({"loss": 0.01, "queue_packets": 140}), 2 * _MB, target="far"),
+        congestion="bbr",
+        rtt_ms=40,
+        rate_mbit=40,
+    ),
+    Scenario(
+        "receiver-half-closed",
+        "it has shut its own half down (FIN-WAIT-2) and reads on",
+        _is("not-limited-here"),
+        _bulk(
+            _relay({"queue_packets": 70}),
+            2 * _MB,
+            steps=(_do("far", "conn.shutdown(socket.SHUT_WR)"), _acked(3 * _MB)),
+            target="far",
+        ),
+        healthy=True,
+        rtt_ms=40,
+        rate_mbit=40,
+    ),
+    Scenario(
         "local-slow-reader",
         "the reader reads 25 KB every 50 ms",
         _is("local-slow-reader"),
         _slowly_read(25_000, 0.05, target="far"),
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "local-slow-reader-tiny-bbr",
@@ -958,6 +1112,7 @@ _RECEIVERS: Final = (
         congestion="bbr",
         rtt_ms=10,
         rate_mbit=40,
+        quiet=True,
     ),
     Scenario(
         "local-buffer",
@@ -975,6 +1130,14 @@ _RECEIVERS: Final = (
         cured=_is("not-limited-here"),
     ),
     Scenario(
+        "local-buffer-sysctl",
+        "tcp_rmem lets the receive buffer grow to 128 KiB, on a path that holds 500 KB",
+        _is("local-buffer"),
+        _bulk(_relay(sysctls={"net.ipv4.tcp_rmem": "4096 65536 131072"}), 2 * _MB, target="far"),
+        rtt_ms=100,
+        rate_mbit=40,
+    ),
+    Scenario(
         "local-buffer-bbr",
         "the same with bbr, set before the handshake",
         _is("local-buffer"),
@@ -982,6 +1145,7 @@ _RECEIVERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        quiet=True,
     ),
 )
 
@@ -1037,6 +1201,32 @@ _STATES: Final = (
             near_options=_keepalive(60),
             steps=(_cut, _until(lambda info: (info.probes or 0) >= 2)),
         ),
+        rtt_ms=10,
+        quiet=True,
+    ),
+    Scenario(
+        "dead-behind-zero-window",
+        "the peer did not read, and then the path was cut: window probes get no answer",
+        _is("dead-peer"),
+        _flow(
+            _relay(),
+            near=_STREAM,
+            steps=(
+                _until(lambda info: info.snd_wnd_bytes == 0),
+                _window_closed,
+                _cut,
+                _until(lambda info: (info.probes or 0) >= 2),
+            ),
+        ),
+        rtt_ms=10,
+        rate_mbit=40,
+        quiet=True,
+    ),
+    Scenario(
+        "dead-unnoticed",
+        "the path is cut under an idle connection without keepalive: nothing shows it",
+        _is("idle"),
+        _flow(_relay(), steps=(_cut,)),
         rtt_ms=10,
         quiet=True,
     ),
@@ -1134,6 +1324,14 @@ _STATES: Final = (
             ),
         ),
         rtt_ms=10,
+        quiet=True,
+    ),
+    Scenario(
+        "listener",
+        "a listener with nothing in its queue",
+        _is("listening"),
+        _queue_of(backlog=16, clients=0),
+        healthy=True,
         quiet=True,
     ),
     Scenario(

@@ -1,7 +1,7 @@
 """`tcptool diagnose` on real connections, each slow for one known reason, or healthy.
 
 Verdicts come from a window of three seconds on a machine that may be busy, so a doubtful miss gets
-a second chance: see ``MISS_IS_DOUBTFUL_BELOW``.  A confident miss gets none.
+a second chance: see ``CONFIDENT``.  A confident miss gets none.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tcptool.catalog.verdicts import UNCLEAR, VERDICTS
 from tests.lab.diagnosing import Diagnosis, apply, diagnose
 from tests.lab.scenarios import SCENARIOS, Scenario
 
 State = Callable[[str], None]
 
-MISS_IS_DOUBTFUL_BELOW = 0.5
+CONFIDENT = 0.7
 """A wrong verdict of less confidence is tried once more, from the start.
 
 The relay and both programs share two processors with everything else.  Where they get no turn for
 a while, packets are late or lost that the scenario does not delay or lose, and what the kernel
-counts is true of the machine, not of the path.  `diagnose` prints such a verdict as unclear.
+counts is true of the machine, not of the path.  `diagnose` is less sure of itself on a busy host
+and after few round trips, down to "unclear"; what it leans to has to be right then.
 """
 
 BESIDE = 4
@@ -35,7 +37,7 @@ class Miss(AssertionError):
     """A verdict that is not true of the scenario."""
 
     def __init__(self, scenario: Scenario, when: str, accepted: frozenset[str], got: Diagnosis):
-        self.doubtful = got.confidence < MISS_IS_DOUBTFUL_BELOW
+        self.doubtful = got.confidence < CONFIDENT
         healthy = " of a healthy connection" if scenario.healthy else ""
         super().__init__(
             f"{scenario.name}: {scenario.what}\n"
@@ -50,23 +52,25 @@ def check(scenario: Scenario, state_home: str) -> str:
     except Miss as miss:
         if not miss.doubtful:
             raise
-    return f"{attempt(scenario, state_home)}, the second time"
+    return f"{attempt(scenario, state_home, leaning=True)}, the second time"
 
 
-def attempt(scenario: Scenario, state_home: str) -> str:
+def attempt(scenario: Scenario, state_home: str, *, leaning: bool = False) -> str:
+    """Open it, diagnose it, cure it, and diagnose it again."""
+
+    def look(when: str, accepted: frozenset[str]) -> str:
+        got = diagnose(case, scenario.window_s)
+        if got.verdict in accepted or (leaning and got.leaning in accepted):
+            return f"{got.verdict} ({got.confidence:.2f})"
+        raise Miss(scenario, when, accepted, got)
+
     with scenario.open() as case:
-        said = accepted(scenario, "before", scenario.expected, diagnose(case))
+        said = look("before", scenario.expected)
         if scenario.cure is not None:
             apply(case, scenario.cure, state_home)
-            after = accepted(scenario, "after the cure", scenario.cured, diagnose(case))
+            after = look("after the cure", scenario.cured)
             said += f"; with {' '.join(scenario.cure)}: {after}"
     return said
-
-
-def accepted(scenario: Scenario, when: str, verdicts: frozenset[str], got: Diagnosis) -> str:
-    if got.verdict not in verdicts:
-        raise Miss(scenario, when, verdicts, got)
-    return f"{got.verdict} ({got.confidence:.2f})"
 
 
 def by_name(scenario: Scenario) -> str:
@@ -102,10 +106,17 @@ def test_a_busy_connection(
     delivered(check(scenario, str(tmp_path_factory.mktemp(scenario.name))))
 
 
+def test_every_verdict_is_tried() -> None:
+    expected = frozenset[str]().union(*(scenario.expected for scenario in SCENARIOS))
+    # What is closed has no descriptor left, and no set-up is unclear on purpose.
+    assert expected == VERDICTS.keys() - {"closed", UNCLEAR}
+
+
 def test_the_table_is_sound() -> None:
     names = [scenario.name for scenario in SCENARIOS]
     assert len(set(names)) == len(names)
     for scenario in SCENARIOS:
         assert scenario.expected, scenario.name
+        assert scenario.cured <= VERDICTS.keys(), scenario.name
         assert (scenario.cure is None) == (not scenario.cured), scenario.name
         assert not (scenario.healthy and scenario.cure), scenario.name

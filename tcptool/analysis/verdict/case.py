@@ -82,14 +82,15 @@ Test = Callable[[Case], Found | None]
 def open_case(seen: Observation) -> Case:
     """The case of an observation that has a reading."""
     last = seen.readings[-1].socket
-    readings = _data(since_reset(seen.readings)) if last.state in _MOVING else seen.readings
+    is_moving = last.state in _MOVING
+    data = _data(seen.readings) if is_moving else seen.readings
     other = since_reset(seen.other_end)
     return Case(
         seen=seen,
-        readings=readings,
+        readings=since_reset(data) if is_moving else data,
         last=last,
         info=last.tcp_info or TcpInfo(),
-        own=measure(readings),
+        own=measure(data),
         other=measure(other) if other else None,
     )
 

@@ -19,6 +19,8 @@ from tcptool.model.diagnosis import Advice
 NOW: Final = "now"
 NEW: Final = "new-connections"
 _UNDO: Final = "tcptool undo --last"
+_MOST: Final = (1 << 31) - 1
+"""What an int of listen() and setsockopt() holds."""
 
 
 class Cure(NamedTuple):
@@ -81,7 +83,7 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
     backlog, dropped = case.last.backlog or 0, case.own.dropped or 0
-    wanted = max(backlog_for(waiting + dropped), backlog + 1)
+    wanted = min(max(backlog_for(waiting + dropped), backlog + 1), _MOST)
     advice = [
         Advice(
             who="application",
@@ -414,7 +416,7 @@ def _window_rate(case: Case) -> float | None:
 
 def _rounded(wanted_bytes: float) -> str:
     """A size to type, in whole KiB."""
-    return f"{max(round(wanted_bytes / 1024), 1)}K"
+    return f"{max(int(min(wanted_bytes, _MOST) / 1024), 1)}K"
 
 
 _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {

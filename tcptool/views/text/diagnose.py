@@ -90,7 +90,8 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
     ends = clean(f"{one.local} {arrow} {one.peer}")
     yield f"{bold}{ends}{plain}"
     owner = clean(one.holders[0].process) if one.holders else "owner not known"
-    window = human(round(one.measures.duration_s, 1), Unit.SECONDS)
+    seconds = one.measures.duration_s
+    window = human(round(seconds, 1) or seconds, Unit.SECONDS)
     sampled = (
         f"{owner} {clean(one.handle)}, {one.state}, {clean(one.congestion or '-')}; "
         f"{one.measures.samples} samples in {window}"

@@ -38,7 +38,12 @@ def test_one_reading_has_no_rates() -> None:
 def test_fields_that_the_kernel_does_not_have_are_absent() -> None:
     bare = measure(readings(info={"rtt_us": 5}, samples=3))
     known = {f.name for f in fields(bare) if getattr(bare, f.name) is not None}
-    assert known - _NEVER_ABSENT == {"rtt_us", "receive_queue_bytes"}
+    assert known - _NEVER_ABSENT == {
+        "rtt_us",
+        "low_rtt_us",
+        "receive_queue_bytes",
+        "receive_queue_moves",
+    }
 
 
 def test_an_old_kernel_s_104_bytes() -> None:
@@ -102,6 +107,7 @@ def test_readings_before_a_reset_do_not_count(name: str) -> None:
     assert (made.samples, made.reset) == (3, True)
     assert getattr(made, name) == 30
     assert measure(readings(info={name: [0, 0, 1]}, samples=3)).reset is False
+    assert measure([Reading(0.0, sock()), *readings(info={name: 1}, samples=2)]).reset is False
 
 
 @pytest.mark.parametrize(
@@ -180,13 +186,41 @@ def test_a_tail_that_waits_with_room_for_it_is_held(
 
 
 def test_how_long_a_tail_is_held() -> None:
-    # Two episodes, of two samples and of one.
-    info = ROOM | {"notsent_bytes": [0, 9, 9, 0, 9, 0], "unacked_packets": [4, 0, 0, 4, 4, 4]}
+    # Two episodes, of two samples and of one: a segment that left ends one.
+    info = ROOM | {
+        "notsent_bytes": [0, 9, 9, 9, 0, 0],
+        "unacked_packets": [4, 0, 0, 4, 4, 4],
+        "data_segs_out": [1, 2, 2, 3, 4, 5],
+    }
     made = measure(readings(info=info, samples=6, pace_s=0.02))
     assert made.held_ms == pytest.approx(30)
     assert made.held_percent == 50
     assert made.held_empty_percent == pytest.approx(200 / 3)
     assert measure(readings(info=ROOM | {"notsent_bytes": 0}, samples=6)).held_ms is None
+    assert measure(readings(info=ROOM, samples=1)).held_ms is None
+
+
+def test_how_even_the_delivery_rate_is() -> None:
+    assert measure(sender(steady_percent=60)).delivery_steady_percent == pytest.approx(60, abs=1)
+    near = {"delivery_rate_bytes_per_s": [89, 90, 100, 100, 110, 111]}
+    assert measure(readings(info=near, samples=6)).delivery_steady_percent == pytest.approx(400 / 6)
+    for nothing in (None, 0):
+        info = {"delivery_rate_bytes_per_s": nothing}
+        assert measure(readings(info=info)).delivery_steady_percent is None
+
+
+def test_the_round_trip_of_the_quickest_tenth() -> None:
+    info = {"rtt_us": [9, 1, *[20] * 18]}
+    assert measure(readings(info=info, samples=20)).low_rtt_us == 20
+    assert (
+        measure(readings(info=info | {"rtt_us": [9, 1, 9, *[20] * 17]}, samples=20)).low_rtt_us == 9
+    )
+
+
+@pytest.mark.parametrize(("queues", "moves"), [([5], False), ([5, 6], True), ([None], False)])
+def test_whether_the_receive_queue_moves(queues: list[int | None], moves: bool) -> None:
+    made = measure(readings({}, sock_fields={"receive_queue_bytes": queues}, samples=4))
+    assert made.receive_queue_moves is moves
 
 
 def test_dry_is_less_than_a_segment_unsent() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tcptool.analysis.triage import SUSPECT, Look, activity, score
 from tcptool.catalog import thresholds as limits
+from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 from tcptool.catalog.states import TCP_STATES, TIMERS
 
 WELL: dict[str, Any] = dict.fromkeys(Look._fields) | {
@@ -27,7 +28,7 @@ def look(**fields: Any) -> Look:
 
 SUSPECTS: list[dict[str, Any]] = [
     {"state": "listen", "accept_queue": 3, "backlog": 2},
-    BACKLOG | {"accept_queue": round(100 * limits.QUEUE_FILLING)},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
     {"state": "syn-sent", "retransmits": 1},
     {"state": "syn-sent"},
     {"state": "close-wait", "last_data_recv_ms": limits.FORGOTTEN_MS + 1},
@@ -48,7 +49,7 @@ WELL_ENOUGH: list[dict[str, Any]] = [
     {"state": "listen"},
     {"state": "listen", "accept_queue": 3},
     BACKLOG | {"accept_queue": 0},
-    BACKLOG | {"accept_queue": round(100 * limits.QUEUE_FILLING) - 1},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) - 1},
     {"retransmits": 2},  # answered since
     {"snd_wnd_bytes": 0},  # and nothing to send
     BUSY,

@@ -111,6 +111,8 @@ def observed(
     sysctls: Mapping[str, int] = LIMITS,
     controls: tuple[str, ...] = CONTROLS,
     load_percent: float | None = 10.0,
+    elsewhere: bool = False,
+    inside_pid: int | None = None,
     **fields: Any,
 ) -> Observation:
     """Readings with what is around them."""
@@ -129,6 +131,8 @@ def observed(
             limits=sysctls,
             congestion_controls=controls,
             load_percent=load_percent,
+            elsewhere=elsewhere,
+            inside_pid=inside_pid,
         ),
         **basic | fields,
     )
@@ -140,6 +144,8 @@ def sender(
     mbit: float = 10.0,
     rtt_ms: float = 20.0,
     min_rtt_ms: float = 20.0,
+    low_rtt_ms: float | None = None,
+    steady_percent: float | None = None,
     mss_bytes: int = 1448,
     segment_bytes: float | None = None,
     busy_percent: float = 100.0,
@@ -168,7 +174,8 @@ def sender(
 ) -> tuple[Reading, ...]:
     """An end that sends.  ``info``, ``rise`` and ``sock_fields`` come on top.
 
-    ``rwnd_percent`` and ``sndbuf_percent`` are shares of the busy time.
+    ``rwnd_percent`` and ``sndbuf_percent`` are shares of the busy time.  ``low_rtt_ms`` is the
+    round trip of the quickest samples, ``steady_percent`` the share of those with the usual rate.
     """
     duration_s = (samples - 1) * pace_s
     acked = mbit * 1e6 / 8 * duration_s
@@ -205,8 +212,13 @@ def sender(
         "last_data_sent_ms": 0,
         "last_data_recv_ms": 10,
         "last_ack_recv_ms": 0,
-        "rtt_us": round(rtt_ms * 1000),
+        "rtt_us": round(rtt_ms * 1000)
+        if low_rtt_ms is None
+        else share(20, round(low_rtt_ms * 1000), round(rtt_ms * 1000), samples),
         "min_rtt_us": round(min_rtt_ms * 1000),
+        "delivery_rate_bytes_per_s": None
+        if steady_percent is None
+        else [100_000, *share(steady_percent, 100_000, 200_000, samples - 1)],
         "snd_ssthresh_packets": 80,
         "snd_cwnd_packets": cwnd_packets,
         "pacing_rate_bytes_per_s": round(pacing_over_delivery * mbit * 1e6 / 8),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tcptool.analysis.listeners import backlog_for
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.severity import Severity
 from tcptool.catalog.verdicts import VERDICTS
@@ -81,7 +82,9 @@ CASES: dict[str, Callable[..., Diagnosis]] = {
     "slow-reader": lambda **more: judged(
         sender(rwnd_percent=100, zero_window_percent=20), receiver(rcvbuf_used_percent=90), **more
     ),
-    "peer-buffer": lambda **more: judged(sender(rwnd_percent=100), receiver(), **more),
+    "peer-buffer": lambda **more: judged(
+        sender(rwnd_percent=100, wnd_used_percent=100), receiver(**SMALL), **more
+    ),
     "send-buffer": lambda **more: judged(sender(sndbuf_percent=50), **more),
     "application-limited": lambda **more: judged(sender(app_percent=100), **more),
     "reordering": lambda **more: judged(sender(**BULK, rise={"reord_seen": 100}), **more),
@@ -135,7 +138,7 @@ def test_advice_is_complete(verdict: str, around: dict[str, Any]) -> None:
     if found.severity in (Severity.WARN, Severity.FAIL):
         assert found.advice
     for one in found.advice:
-        assert one.who in ("application", "host", "peer", "path")
+        assert one.who in ("application", "socket", "host", "peer", "path")
         assert one.text
         assert one.takes_effect in (None, "now", "new-connections")
         assert one.undo is None or one.command is not None
@@ -149,7 +152,9 @@ def check_command(command: str, around: dict[str, Any]) -> None:
     words = shlex.split(command)
     if words[0] == "sudo":
         words = words[1:]
-    if words[0] == "tcptool":
+    if words[:2] == ["tcptool", "diagnose"]:
+        assert words[2] == "43:4"
+    elif words[0] == "tcptool":
         assert words[1] == "apply"
         assert words[2] in (HANDLE, "43:4")
         values = [word for word in words[3:] if "=" in word]
@@ -166,11 +171,10 @@ def check_command(command: str, around: dict[str, Any]) -> None:
 # -- one by one --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("waiting", "backlog", "wanted"), [(3, 2, 128), (130, 128, 260), (200, 128, 400)]
-)
-def test_a_listener_gets_room(waiting: int, backlog: int, wanted: int) -> None:
+@pytest.mark.parametrize(("waiting", "backlog"), [(3, 2), (130, 128), (200, 128)])
+def test_a_listener_gets_room(waiting: int, backlog: int) -> None:
     found = listener(waiting, backlog, options={})
+    wanted = max(backlog_for(waiting), backlog + 1)
     assert commands(found) == [f"tcptool apply {HANDLE} backlog={wanted}"]
     assert found.cost == "clients believe that they are connected, and wait"
     assert listener(backlog, backlog).cost is None
@@ -178,7 +182,7 @@ def test_a_listener_gets_room(waiting: int, backlog: int, wanted: int) -> None:
 
 def test_somaxconn_is_raised_first() -> None:
     found = listener(5000, 4096)
-    assert commands(found)[0] == "sudo sysctl -w net.core.somaxconn=10000"
+    assert commands(found)[0] == f"sudo sysctl -w net.core.somaxconn={backlog_for(5000)}"
     assert found.advice[1].undo == "sudo sysctl -w net.core.somaxconn=4096"
     assert len(commands(listener(5000, 4096, sysctls={}))) == 1
 
@@ -284,10 +288,10 @@ def test_the_peer_s_buffer_can_be_widened_here_only() -> None:
     assert only(found, "tcptool apply 43:4").who == "peer"
     window = found.measures.snd_wnd_bytes
     assert window is not None
-    assert f"SO_RCVBUF={round(4 * window / 1024)}K --also-clamp" in commands(found)[0]
+    assert f"SO_RCVBUF={int(4 * window / 1024)}K --also-clamp" in commands(found)[0]
     assert "this window carries" in (found.cost or "")
     assert commands(judged(sender(rwnd_percent=100))) == []
-    unknown = judged(sender(rwnd_percent=100, info={"snd_wnd_bytes": None}), receiver())
+    unknown = judged(sender(rwnd_percent=100, info={"snd_wnd_bytes": None}), receiver(**SMALL))
     assert (unknown.verdict, commands(unknown)) == ("peer-buffer", [])
     assert "carries unknown" in (unknown.cost or "")
 
@@ -315,10 +319,47 @@ def test_a_sysctl_of_which_only_a_part_is_known_is_not_guessed() -> None:
     assert "net.ipv4.tcp_wmem" in found.advice[0].text
 
 
+HOST_COMMANDS = [
+    "listener-overflow",
+    "mtu-black-hole",
+    "send-buffer",
+    "local-queue",
+    "local-buffer",
+]
+
+
+@pytest.mark.parametrize("verdict", HOST_COMMANDS)
+def test_a_command_of_the_host_enters_the_socket_s_namespace(verdict: str) -> None:
+    """net.ipv4 and net.core of another namespace are not those that `sysctl` would change."""
+    make, more = CASES[verdict], {"options": {"SO_BUF_LOCK": ()}}
+    if verdict == "listener-overflow":
+        make = lambda **around: listener(5000, 4096, **around)  # noqa: E731
+    if verdict == "send-buffer":
+        make = lambda **around: judged(sender(sndbuf_percent=50, sndbuf_bytes=4 * MIB), **around)  # noqa: E731
+    here, entered, unknown = (
+        next(one for one in make(**more, **where).advice if one.who == "host")
+        for where in ({}, {"elsewhere": True, "inside_pid": 42}, {"elsewhere": True})
+    )
+    for command, inside in ((here.command, entered.command), (here.undo, entered.undo)):
+        if command is not None:
+            assert inside == command.replace("sudo ", "sudo nsenter --target 42 --net ")
+    assert here.command is not None
+    assert (unknown.command, unknown.undo) == (None, None)
+    assert unknown.text == here.text
+
+
+def test_a_receiver_that_is_well_points_to_the_sender() -> None:
+    [one] = judged(receiver(), other_handle="43:4", netns="blue").advice
+    assert (one.who, one.command) == ("peer", "tcptool diagnose 43:4 --netns blue")
+    assert commands(judged(receiver())) == []
+
+
 def test_costs_are_in_the_user_s_unit() -> None:
     assert CASES["bufferbloat"]().cost == "40 ms more on every round trip through it"
     assert CASES["local-queue"]().cost == "40 ms more on every round trip"
-    for verdict in ("path-rate", "application-limited", "loss", "slow-start", "send-buffer"):
+    for verdict in ("loss", "send-buffer", "slow-reader"):
         assert (CASES[verdict]().cost or "").endswith("now")
+    for verdict in ("path-rate", "application-limited", "slow-start"):
+        assert CASES[verdict]().cost is None  # nothing that could be had
     assert "wait unread" in (CASES["local-slow-reader"]().cost or "")
     assert "at most" in (CASES["pacing-cap"]().cost or "")

@@ -59,7 +59,7 @@ def test_receivers(end: dict[str, Any], verdict: str) -> None:
 
 def test_a_receiver_without_memory_is_judged_by_its_window() -> None:
     bare = receiver(**SMALL, sock_fields={"memory": None})
-    assert reads_slowly(measure(bare)) is None
+    assert reads_slowly(measure(bare)) == ()
     assert judged(bare).verdict == "local-buffer"
 
 

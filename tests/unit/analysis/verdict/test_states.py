@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tcptool.catalog import thresholds as limits
+from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 from tcptool.catalog.verdicts import UNCLEAR
 from tcptool.model.diagnosis import Diagnosis
 from tests.unit.analysis.verdict.observations import judged, readings
@@ -54,10 +55,11 @@ def test_closed(state: str, timer: str) -> None:
     [
         (3, 2, 5, "listener-overflow"),
         ([0, 3, 0], 2, 5, "listener-overflow"),  # in one sample is enough
-        (0, 100, [5, 6], "listener-overflow"),
+        (0, 100, [5, 6], "listening"),  # dropped, and not by this queue
+        (2, 2, [5, 6], "listener-overflow"),
         (2, 2, 5, "listener-filling"),
-        (round(limits.QUEUE_FILLING * 100), 100, 5, "listener-filling"),
-        (round(limits.QUEUE_FILLING * 100) - 1, 100, 5, "listening"),
+        (round(NEAR_FULL_PERCENT), 100, 5, "listener-filling"),
+        (round(NEAR_FULL_PERCENT) - 1, 100, 5, "listening"),
         (0, 100, 5, "listening"),
         (0, 0, 5, "listening"),
         (0, 0, None, "listening"),
@@ -163,6 +165,15 @@ def test_windows(info: dict[str, Any], fields: dict[str, Any], verdict: str) -> 
     assert ("the peer answers" in text(found)) is (
         verdict == "zero-window" and info["last_ack_recv_ms"] is not None
     )
+
+
+@pytest.mark.parametrize(
+    ("queues", "verdict"), [([100, 50], "slow-reader"), ([100], "zero-window")]
+)
+def test_the_other_end_shows_whether_it_reads(queues: list[int], verdict: str) -> None:
+    other = readings({}, sock_fields={"receive_queue_bytes": queues}, samples=4)
+    quiet = {"acked_bytes": 1000, "received_bytes": 1000, "unacked_packets": 0}
+    assert judged(readings(quiet | CLOSED), other).verdict == verdict
 
 
 def test_a_window_that_opened_during_the_samples_is_no_stall() -> None:
