@@ -127,7 +127,7 @@ def _checks() -> Iterator[str]:
     yield ".SH CHECKS"
     for check in HOST_CHECKS.values():
         yield f".TP\n\\fB{roff(check.id)}\\fR {roff(check.title)} ({check.layer}, {check.aspect})"
-        yield roff(check.why)
+        yield roff(f"{check.why} Speaks up: {check.rule}.")
 
 
 def _profiles() -> Iterator[str]:

@@ -230,7 +230,11 @@ def _check(check: HostCheck) -> Explanation:
         since="",
         source=check.source,
         kernel_name="",
-        facts=(("layer", check.layer.value), ("aspect", check.aspect.value)),
+        facts=(
+            ("speaks up", check.rule),
+            ("layer", check.layer.value),
+            ("aspect", check.aspect.value),
+        ),
     )
 
 

@@ -36,7 +36,8 @@ class Remedy:
 class Finding:
     """The answer of one check.
 
-    ``summary`` says what was found, or why the check could not be made.  ``remedy`` is None where
+    ``summary`` says what was found, or why the check could not be made; ``rule`` from where on it
+    speaks up, and ``why`` what the trouble costs.  ``remedy`` is None where
     nothing is to be done.  ``myths`` are beliefs that the finding answers.
     """
 
@@ -47,6 +48,7 @@ class Finding:
     severity: Severity
     summary: str
     evidence: tuple[Evidence, ...]
+    rule: str
     why: str
     remedy: Remedy | None
     myths: tuple[Myth, ...]

@@ -16,23 +16,20 @@ from tcptool.analysis.host.facts import (
     share_percent,
     words,
 )
+from tcptool.catalog.host_thresholds import (
+    DROPS_ON_PURPOSE,
+    FQ,
+    NOISE_PERCENT,
+    SOFTIRQ_PERCENT,
+    SQUEEZED_PERCENT,
+    STEAL_PERCENT,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import CpuTicks, Link, Qdisc
 
 _WRAP: Final = 1 << 32
 """The counters of softnet_stat have 32 bits."""
-SQUEEZED_PERCENT: Final = 1.0
-"""Rounds of receiving that ended with work left, in percent of all packets.  Single ones are
-normal under load; Red Hat's tuning guide looks at the count only while it grows."""
-SOFTIRQ_PERCENT: Final = 80.0
-"""A choice of ours: a CPU that does little else than receive, so a little more is lost."""
-STEAL_PERCENT: Final = 10.0
-"""A choice of ours: below a tenth, time that the hypervisor gives to others is everyday."""
-DROPS_ON_PURPOSE: Final = ("fq_codel", "codel", "cake", "fq_pie", "pie", "red")
-"""Active queue management: a drop tells a sender to slow down, and keeps the queue short."""
-FQ: Final = ("fq", "fq_codel", "fq_pie", "cake", "noqueue")
-"""Queueing disciplines that keep flows apart; a device without a queue has none to set."""
 MULTI_QUEUE: Final = ("mq", "mqprio")
 
 
@@ -138,11 +135,6 @@ def device_errors(facts: Facts) -> Verdict:
     )
     remedy = Remedy(advice=advice, command=f"ethtool -S {first}")
     return Verdict(Severity.WARN, summary, tuple(evidence), remedy)
-
-
-NOISE_PERCENT: Final = 0.1
-"""A choice of ours: below one in a thousand received, drops without a missed packet are frames of
-protocols that the kernel does not know (net/core/dev.c, __netif_receive_skb_core())."""
 
 
 def _received(facts: Facts) -> Iterator[tuple[str, int]]:

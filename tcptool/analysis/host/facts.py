@@ -18,9 +18,6 @@ from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket, HostState
 from tcptool.units import Unit, human
 
-NEARLY_FULL_PERCENT: Final = 75
-"""From here a limit is nearly used up: Oracle bpftune, NEARLY_FULL()."""
-
 SHOWN: Final = 3
 """So many of the worst sockets or processes are named; `list` shows them all."""
 

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Final
 
 from tcptool.analysis.host.facts import (
-    NEARLY_FULL_PERCENT,
     SHOWN,
     Facts,
     Lacks,
@@ -18,20 +17,19 @@ from tcptool.analysis.host.facts import (
     percent,
     share_percent,
 )
+from tcptool.catalog.host_thresholds import (
+    FILES_PERCENT,
+    FULL_PERCENT,
+    MANY,
+    NEARLY_FULL_PERCENT,
+    OLD_S,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.decode.net_counters import parse_ports
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket, OpenFiles
 from tcptool.units import Unit, human
 
-FULL_PERCENT: Final = 95
-"""From here single attempts fail: connect() tries ports at random first."""
-FILES_PERCENT: Final = 80
-"""From here a burst of connections reaches the limit; Prometheus' usual alert on open files."""
-OLD_S: Final = 60
-"""A program that has not closed after a minute has forgotten to; it is as long as TIME_WAIT."""
-MANY: Final = 10
-"""A single one is a program that is slow, more of them are a pattern."""
 TIME_WAIT_S: Final = 60
 """TCP_TIMEWAIT_LEN, include/net/tcp.h."""
 _RANGE = "net.ipv4.ip_local_port_range"

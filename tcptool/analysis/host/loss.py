@@ -16,28 +16,19 @@ from tcptool.analysis.host.facts import (
     share_percent,
     words,
 )
+from tcptool.catalog.host_thresholds import (
+    ENOUGH_RETRANSMISSIONS,
+    ENOUGH_SEGMENTS,
+    FAILED_PERCENT,
+    LOSS_FAIL_PERCENT,
+    LOSS_OK_PERCENT,
+    LOSS_WARN_PERCENT,
+    NEEDLESS_PERCENT,
+    STRAY_PERCENT,
+    TIMEOUTS_PERCENT,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
-
-ENOUGH_SEGMENTS: Final = 1000
-"""Fewer sent segments say nothing about a share of 1 %: it would be ten of them."""
-LOSS_FAIL_PERCENT: Final = 3.0
-"""Three times the share at which bpftune acts.  By Mathis's formula cubic is then down to a fifth
-of what 0.1 % allows."""
-LOSS_WARN_PERCENT: Final = 1.0
-"""Oracle bpftune changes a remote host over to bbr from here."""
-LOSS_OK_PERCENT: Final = 0.1
-"""Below it cubic does well on most paths (measured, see BBR in catalog/profiles.py)."""
-ENOUGH_RETRANSMISSIONS: Final = 20
-"""Fewer say nothing about a share of 20 %: it would be four of them."""
-TIMEOUTS_PERCENT: Final = 20.0
-"""More than one in five: tail loss probes, on by default (RFC 8985), should leave fewer."""
-NEEDLESS_PERCENT: Final = 30.0
-"""A third of all retransmissions is more than a few late acknowledgements make."""
-FAILED_PERCENT: Final = 1.0
-"""More than one connection in a hundred; single ones fail or vanish on every host."""
-STRAY_PERCENT: Final = 0.1
-"""A choice of ours: below one in a thousand it is the noise that every public host hears."""
 
 
 def retransmissions(facts: Facts) -> Verdict:

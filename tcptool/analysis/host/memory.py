@@ -8,7 +8,6 @@ from typing import Final
 
 from tcptool.analysis import bdp
 from tcptool.analysis.host.facts import (
-    NEARLY_FULL_PERCENT,
     SHOWN,
     Facts,
     Lacks,
@@ -21,20 +20,20 @@ from tcptool.analysis.host.facts import (
     size,
     words,
 )
+from tcptool.catalog.host_thresholds import (
+    HUGE_LIMIT_BYTES,
+    LARGE_FIRST_BYTES,
+    NEARLY_FULL_PERCENT,
+    SLOW_QUEUE_MS,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket
 from tcptool.units import Unit, human
 
 RMEM, WMEM = "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"
-LARGE_FIRST_BYTES: Final = 1 << 20
-"""Eight times the kernel's 131072, from which a first buffer is no kernel's own choice."""
-HUGE_LIMIT_BYTES: Final = 64 << 20
-"""Cloudflare saw stalls of milliseconds with far less; ESnet asks for no more than this."""
 _RECENT_LIMIT_BYTES: Final = 32 << 20
 """tcp_rmem[2] of recent kernels: net/ipv4/tcp.c, tcp_init()."""
-SLOW_QUEUE_MS: Final = 200
-"""What a person notices as a delay; twice a usual round trip between continents."""
 _NO_LOWAT: Final = 0xFFFF_FFFF
 _LOWAT_BYTES: Final = 131_072
 """Measured: 365 ms from write to read became 150, at the same rate (profile `http2-server`)."""

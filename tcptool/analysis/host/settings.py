@@ -15,21 +15,19 @@ from tcptool.analysis.host.facts import (
     share_percent,
     words,
 )
+from tcptool.catalog.host_thresholds import (
+    ENOUGH_BYTES,
+    ETHERNET_BYTES,
+    FORGOTTEN_S,
+    LONG_RTT_US,
+    LOSS_WARN_PERCENT,
+)
 from tcptool.catalog.severity import Severity
 from tcptool.catalog.sysctls import SYSCTLS
 from tcptool.model.doctor import Evidence, Remedy
 from tcptool.model.host import HostSocket
 from tcptool.units import Unit, human
 
-LOSSY_PERCENT: Final = 1.0
-"""Oracle bpftune changes a remote host over to bbr from here."""
-ENOUGH_BYTES: Final = 1_000_000
-"""Some 700 segments, of which 1 % are seven: fewer say nothing about a share of 1 %."""
-LONG_RTT_US: Final = 20_000
-"""Below it slow start costs less than a person or a program notices."""
-FORGOTTEN_S: Final = 350
-"""AWS Network Load Balancer; Azure's 4 min are shorter, the 2 h 4 min of RFC 5382 longer."""
-ETHERNET_BYTES: Final = 1500
 _TIMESTAMPS_BYTES: Final = 12
 _TUNERS: Final = ("bpftune", "tuned")
 
@@ -142,7 +140,7 @@ def lossy_paths(facts: Facts) -> Verdict:
 def _loses(one: HostSocket) -> bool:
     sent = one.sent_bytes or 0
     share = share_percent(one.retrans_bytes or 0, sent)
-    return sent >= ENOUGH_BYTES and share >= LOSSY_PERCENT and one.congestion != "bbr"
+    return sent >= ENOUGH_BYTES and share >= LOSS_WARN_PERCENT and one.congestion != "bbr"
 
 
 def idle_restart(facts: Facts) -> Verdict:

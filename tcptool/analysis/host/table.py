@@ -76,6 +76,7 @@ def finding(check: str, verdict: Verdict) -> Finding:
         severity=verdict.severity,
         summary=verdict.summary,
         evidence=verdict.evidence,
+        rule=about.rule,
         why=about.why,
         remedy=verdict.remedy,
         myths=tuple(MYTHS[name] for name in verdict.myths),

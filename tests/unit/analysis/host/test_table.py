@@ -40,6 +40,8 @@ def test_a_check_says_what_it_is_about(check: object) -> None:
     assert about.title
     assert about.source
     assert about.why.endswith(".")
+    assert about.rule
+    assert not about.rule.endswith(".")
     assert about.layer in Layer
     assert about.aspect in Aspect
 
