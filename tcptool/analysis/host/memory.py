@@ -151,17 +151,24 @@ def buffer_limits(facts: Facts) -> Verdict:
 
 
 def _receive_need(one: HostSocket, limit: int) -> int:
-    """What the receive limit should be for this socket; 0 if it is not at the limit.
+    """What the receive limit should be for this socket; 0 if that does not hold it back.
 
     rcv_space is what arrived in a round trip: the bandwidth-delay product as the receiver sees it.
+    It is held back where that fills the window that the limit gives.
     """
-    if share_percent(one.rcvbuf_bytes or 0, limit) < NEARLY_FULL_PERCENT:
+    at_limit = share_percent(one.rcvbuf_bytes or 0, limit) >= NEARLY_FULL_PERCENT
+    arrived = one.rcv_space_bytes or 0
+    if not at_limit or share_percent(arrived, bdp.WINDOW_SHARE * limit) < NEARLY_FULL_PERCENT:
         return 0
-    return bdp.receive_limit_bytes(one.rcv_space_bytes or 0)
+    return bdp.receive_limit_bytes(arrived)
 
 
 def _send_need(one: HostSocket, limit: int) -> int:
-    """What the send limit should be for this socket; 0 if that does not hold it back."""
+    """What the send limit should be for this socket; 0 if that does not hold it back.
+
+    One look tells it of bbr; a sender of cubic seldom waits for its buffer, and takes the samples
+    of `diagnose`.
+    """
     at_limit = share_percent(one.sndbuf_bytes or 0, limit) >= NEARLY_FULL_PERCENT
     if not at_limit or one.limited_by != "send-buffer":
         return 0

@@ -100,7 +100,8 @@ def sender(**fields: Any) -> Any:
     [
         (receiver(), True),
         (receiver(rcvbuf_bytes=23 * MIB), False),  # it may still grow
-        (receiver(rcv_space_bytes=8 * MIB), False),  # the path does not need more
+        (receiver(rcv_space_bytes=12 * MIB), True),
+        (receiver(rcv_space_bytes=11 * MIB), False),  # it has room, only less to double
         (receiver(peer_address="127.0.0.1"), False),
         (receiver(peer_address="192.0.2.1"), False),  # our own address
         (receiver(rcv_space_bytes=None), False),
