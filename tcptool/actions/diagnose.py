@@ -6,7 +6,7 @@ millisecond reads the options that decide, where that is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import Any, Final, NamedTuple
@@ -30,6 +30,7 @@ from tcptool.catalog import thresholds as limits
 from tcptool.catalog.columns import INPUTS
 from tcptool.catalog.options import BY_NAME, OptionValue
 from tcptool.catalog.severity import Severity
+from tcptool.catalog.states import LISTEN
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.decode.projection import RAW, Projection, columns_in, extensions_for
 from tcptool.decode.recording import observe
@@ -42,12 +43,12 @@ from tcptool.linux.sock_diag import Dump
 from tcptool.linux.visit import Readings, read_step, visit
 from tcptool.model import target as targets
 from tcptool.model.diagnosis import DiagnoseReport, Diagnosis, Survey
-from tcptool.model.filter import And, Compare, Filter, Or
+from tcptool.model.filter import And, Compare, Filter, Or, States
 from tcptool.model.inspection import holder_records
-from tcptool.model.observation import Recording, Surroundings
+from tcptool.model.observation import Reach, Recording, Surroundings
 from tcptool.model.owner import Holder
 from tcptool.model.report import Host, Missing, Warning
-from tcptool.model.sock import Socket
+from tcptool.model.sock import Endpoint, Socket
 from tcptool.sansio.filter_bytecode import compile_for_kernel
 
 OPTIONS: Final = tuple(
@@ -66,9 +67,11 @@ OPTIONS: Final = tuple(
 LIMITS: Final = (
     *(f"net.ipv4.tcp_{which}[{place}]" for which in ("rmem", "wmem") for place in range(3)),
     "net.core.somaxconn",
+    "net.core.rmem_max",
     "net.ipv4.tcp_mtu_probing",
 )
-_CONGESTION_CONTROLS: Final = "net.ipv4.tcp_available_congestion_control"
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+_CONGESTION_CONTROLS: Final = "net.ipv4.tcp_{}_congestion_control"
 
 Progress = Callable[[float, str], None]
 
@@ -88,10 +91,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Taken:
-    """What was sampled."""
+    """What was sampled; ``live`` unless it comes from a file."""
 
     recordings: list[Recording]
     complete: bool
+    live: bool = True
     survey: Survey | None = None
     missing: list[Missing] = field(default_factory=list)
     warnings: list[Warning] = field(default_factory=list)
@@ -107,19 +111,19 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
     chosen = _choose(kernel, target, plan, taken)
     if not chosen:
         return taken
-    subjects = [_Subject.of(found, plan.netns) for found in chosen]
+    subjects = [_subject(one, plan.netns) for one in chosen]
     _name_and_read_options(subjects, taken)
-    watched = [end for one in subjects for end in (one.own, one.other) if end is not None]
+    watched = [end.watched for one in subjects for end in one.ends]
     taken.complete = sample(
         watched,
         kernel,
-        pace_s=_pace_s(subjects),
+        pace_s=_pace_s(subjects, taken.survey),
         for_s=plan.for_s or _window_s(subjects, taken.survey),
         progress=progress,
     )
     load = load_percent()
     home = _netns_inode(kernel.proc.netns_inode, "self")
-    taken.recordings = [one.recording(load, home) for one in subjects if one.own.readings]
+    taken.recordings = [one.recording(load, home) for one in subjects if one.own.watched.readings]
     lost = len(subjects) - len(taken.recordings)
     if lost and not taken.recordings:
         raise NotFound(_doing(target), "it ended before the first sample", "")
@@ -130,7 +134,7 @@ def take(kernel: Kernel, target: targets.Target | None, plan: Plan, progress: Pr
 
 def report(host: Host, taken: Taken, plan: Plan) -> DiagnoseReport:
     """Judge what was sampled; worst first."""
-    diagnoses = [_judged(one, plan) for one in taken.recordings]
+    diagnoses = [_judged(one, plan, live=taken.live) for one in taken.recordings]
     order = tuple(Severity)
     diagnoses.sort(key=lambda one: (-order.index(one.severity), -one.confidence))
     return DiagnoseReport(
@@ -143,8 +147,8 @@ def report(host: Host, taken: Taken, plan: Plan) -> DiagnoseReport:
     )
 
 
-def _judged(recording: Recording, plan: Plan) -> Diagnosis:
-    seen = observe(recording)
+def _judged(recording: Recording, plan: Plan, *, live: bool) -> Diagnosis:
+    seen = observe(recording, live=live)
     return with_goal(judge(seen), seen, plan.goal_bytes_per_s)
 
 
@@ -155,10 +159,28 @@ def _doing(target: targets.Target | None) -> str:
     return f"diagnosing {'all sockets' if target is None else describe(target)}"
 
 
-def _choose(kernel: Kernel, target: targets.Target | None, plan: Plan, taken: Taken) -> list[Found]:
+class _Chosen(NamedTuple):
+    """A socket to sample.  ``cookie`` is that of what its holders' descriptors refer to.
+
+    An MPTCP connection is sampled as its subflows, which carry the data and have no descriptor.
+    """
+
+    found: Found
+    cookie: str | None
+
+
+def _flows(found: Found) -> Iterator[_Chosen]:
+    sock = found.socket
+    for flow in subflows(found.kernel, sock) or (sock,):
+        yield _Chosen(replace(found, socket=flow), sock.cookie)
+
+
+def _choose(
+    kernel: Kernel, target: targets.Target | None, plan: Plan, taken: Taken
+) -> list[_Chosen]:
     match target:
         case targets.Descriptor() | targets.Cookie() | targets.FourTuple():
-            return [_listed(_doing(target), one) for one in _named(kernel, target)]
+            return _named(kernel, target)
         case targets.Process():
             ranks, chosen = _of_process(resolve(kernel, target), plan.top)
         case _:
@@ -174,16 +196,12 @@ def _choose(kernel: Kernel, target: targets.Target | None, plan: Plan, taken: Ta
     return chosen
 
 
-def _named(kernel: Kernel, target: targets.Target) -> list[Found]:
-    """The socket that was named; an MPTCP connection as its subflows, which carry the data."""
+def _named(kernel: Kernel, target: targets.Target) -> list[_Chosen]:
+    """The one that was named, if sock_diag can tell about it again and again."""
     found = resolve(kernel, target)
     if not found:
         raise NotFound(_doing(target), "no TCP socket matches", "tcptool list shows what is there.")
-    return [
-        replace(one, socket=flow)
-        for one in found
-        for flow in (subflows(one.kernel, one.socket) or (one.socket,))
-    ]
+    return [flow for one in found for flow in _flows(_listed(_doing(target), one))]
 
 
 def _listed(doing: str, found: Found) -> Found:
@@ -223,11 +241,12 @@ def _rank(look: tuple[Any, ...]) -> _Rank:
     return _Rank(score(look), activity(look))
 
 
-def _of_process(found: Iterable[Found], top: int) -> tuple[list[_Rank], list[Found]]:
+def _of_process(found: Iterable[Found], top: int) -> tuple[list[_Rank], list[_Chosen]]:
     """The sockets of one process that deserve more than a look."""
-    ranked = [(_rank(_look(one.socket)), one) for one in found if one.socket.cookie]
+    flows = [flow for one in found if one.socket.cookie for flow in _flows(one)]
+    ranked = [(_rank(_look(flow.found.socket)), flow) for flow in flows]
     ranked.sort(key=lambda pair: pair[0], reverse=True)
-    return [rank for rank, _ in ranked], [one for _, one in ranked[: 2 * top]]
+    return [rank for rank, _ in ranked], [flow for _, flow in ranked[: 2 * top]]
 
 
 def _look(sock: Socket) -> tuple[Any, ...]:
@@ -240,7 +259,9 @@ def _look(sock: Socket) -> tuple[Any, ...]:
 _KEY: Final = ("cookie", "local_port", "peer_port")
 
 
-def _survey(kernel: Kernel, expression: Filter | None, top: int) -> tuple[list[_Rank], list[Found]]:
+def _survey(
+    kernel: Kernel, expression: Filter | None, top: int
+) -> tuple[list[_Rank], list[_Chosen]]:
     """One look at every socket that the filter accepts; the ones that deserve more."""
     columns = [INPUTS[name] for name in (*Look._fields, *_KEY, "protocol")]
     used = [*columns, *columns_in(expression)]
@@ -262,7 +283,7 @@ def _survey(kernel: Kernel, expression: Filter | None, top: int) -> tuple[list[_
     return [rank for rank, _ in ranked], _whole(kernel, [key for _, key in chosen])
 
 
-def _whole(kernel: Kernel, keys: Sequence[tuple[Any, ...]]) -> list[Found]:
+def _whole(kernel: Kernel, keys: Sequence[tuple[Any, ...]]) -> list[_Chosen]:
     """Whole records of the chosen sockets, in their order; those that have gone are left out."""
     if not keys:
         return []
@@ -273,72 +294,116 @@ def _whole(kernel: Kernel, keys: Sequence[tuple[Any, ...]]) -> list[Found]:
         )
     )
     found = {sock.cookie: sock for sock in matching(kernel, any_of) if sock.protocol == "tcp"}
-    return [Found(kernel, found[cookie]) for cookie, *_ in keys if cookie in found]
+    return [
+        # Of a subflow it is not known here which descriptor leads to it.
+        _Chosen(Found(kernel, sock), None if sock.ulp == "mptcp" else sock.cookie)
+        for cookie, *_ in keys
+        if (sock := found.get(cookie)) is not None
+    ]
 
 
-def _without_other_ends(chosen: Sequence[Found]) -> list[Found]:
-    """Both ends of a connection on this host are one case: the first of them stands for it."""
-    kept: list[Found] = []
+def _without_other_ends(chosen: Sequence[_Chosen]) -> list[_Chosen]:
+    """Both ends of a connection on this host are one case, and the one that sends stands for it."""
+    kept: dict[frozenset[Endpoint], _Chosen] = {}
     for one in chosen:
-        ends = (one.socket.peer, one.socket.local)
-        if all((other.socket.local, other.socket.peer) != ends for other in kept):
-            kept.append(one)
-    return kept
+        sock = one.found.socket
+        ends = frozenset((sock.local, sock.peer))
+        before = kept.get(ends)
+        if before is None or _sent(one) > _sent(before):
+            kept[ends] = one  # at the place of the first, in the order of rank
+    return list(kept.values())
+
+
+def _sent(chosen: _Chosen) -> int:
+    info = chosen.found.socket.tcp_info
+    return (info.acked_bytes or 0) if info else 0
 
 
 # -- sampling ------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class _Subject:
-    """One connection to sample."""
+class _End:
+    """One socket that is sampled, who has it, and its options if they may be read."""
 
-    found: Found
-    own: Watched
-    other_socket: Socket | None
-    other: Watched | None
-    netns: str | None
+    socket: Socket
+    cookie: str | None
+    watched: Watched
+    descriptor: tuple[int, int] | None = None
     holders: tuple[Holder, ...] = ()
-    other_holders: tuple[Holder, ...] = ()
     options: dict[str, OptionValue] | None = None
-    inside_pid: int | None = None
-    """A process of the socket's namespace: the walk passes over others."""
 
-    @classmethod
-    def of(cls, found: Found, netns: str | None) -> _Subject:
-        """With the other end, if that is in the same namespace."""
-        other = other_end(found.kernel, found.socket)
-        return cls(
-            found,
-            _watched(found.kernel, found.socket),
-            other,
-            None if other is None else _watched(found.kernel, other),
-            netns,
+    def reach(self, netns: str | None) -> Reach:
+        """How commands get at it."""
+        handle = f"sk:{self.socket.cookie}"
+        if self.descriptor is not None:
+            handle = f"{self.descriptor[0]}:{self.descriptor[1]}"
+        elif self.holders:
+            handle = str(self.holders[0])
+        return Reach(
+            handle=handle,
+            netns=netns if handle.startswith("sk:") else None,
+            held=bool(self.socket.inode),
+            permitted=self.options is not None,
         )
+
+
+@dataclass(slots=True)
+class _Subject:
+    """One connection to sample.  ``other`` is its other end, if that is in the same namespace.
+
+    ``inside_pid`` is a process of the socket's namespace: the walk passes over others.
+    """
+
+    kernel: Kernel
+    own: _End
+    other: _End | None
+    netns: str | None
+    inside_pid: int | None = None
+
+    @property
+    def ends(self) -> tuple[_End, ...]:
+        """One or two."""
+        return (self.own,) if self.other is None else (self.own, self.other)
 
     def recording(self, load: float | None, home: int | None) -> Recording:
         """What was seen, with what is around it; ``home`` is the caller's own namespace."""
-        kernel = self.found.kernel
+        kernel = self.kernel
         numbers = {name: sysctl_number(kernel, name) for name in LIMITS}
         return Recording(
-            handle=_handle(self.found.socket, self.found.descriptor, self.holders),
-            netns=None if self.holders or self.found.descriptor else self.netns,
-            holders=holder_records(self.holders),
-            readings=tuple(self.own.readings),
-            other_handle=None
-            if self.other_socket is None
-            else _handle(self.other_socket, None, self.other_holders),
-            other_end=() if self.other is None else tuple(self.other.readings),
+            reach=self.own.reach(self.netns),
+            holders=holder_records(self.own.holders),
+            readings=tuple(self.own.watched.readings),
+            other_reach=None if self.other is None else self.other.reach(self.netns),
+            other_end=() if self.other is None else tuple(self.other.watched.readings),
             around=Surroundings(
-                options=self.options,
+                options=self.own.options,
                 limits={name: value for name, value in numbers.items() if value is not None},
                 elsewhere=_netns_inode(kernel.netns_inode) != home,
                 inside_pid=self.inside_pid,
-                congestion_controls=_congestion_controls(kernel),
+                congestion_controls=_congestion_controls(kernel, "available"),
+                allowed_congestion_controls=_congestion_controls(kernel, "allowed"),
                 load_percent=load,
             ),
-            ended=self.own.ended and self.found.socket.timer != "time-wait",
+            ended=self.own.watched.ended and self.own.socket.timer != "time-wait",
         )
+
+
+def _subject(chosen: _Chosen, netns: str | None) -> _Subject:
+    found = chosen.found
+    kernel, sock = found.kernel, found.socket
+    own = _End(sock, chosen.cookie, _watched(kernel, sock), found.descriptor)
+    other = other_end(kernel, sock) or _listener_of(kernel, sock)
+    other_own = None if other is None else _End(other, other.cookie, _watched(kernel, other))
+    return _Subject(kernel, own, other_own, netns)
+
+
+def _listener_of(kernel: Kernel, sock: Socket) -> Socket | None:
+    """The listener on this host that a connection is being made to."""
+    if sock.state != "syn-sent" or sock.peer.address not in (sock.local.address, *_LOOPBACK):
+        return None
+    at_port = And((States(frozenset({LISTEN})), Compare("local_port", "=", sock.peer.port)))
+    return next((one for one in matching(kernel, at_port) if one.protocol == "tcp"), None)
 
 
 def _watched(kernel: Kernel, sock: Socket) -> Watched:
@@ -347,32 +412,31 @@ def _watched(kernel: Kernel, sock: Socket) -> Watched:
     )
 
 
-def _handle(sock: Socket, descriptor: tuple[int, int] | None, holders: tuple[Holder, ...]) -> str:
-    if descriptor is not None:
-        return f"{descriptor[0]}:{descriptor[1]}"
-    return str(holders[0]) if holders else f"sk:{sock.cookie}"
-
-
-def _congestion_controls(kernel: Kernel) -> tuple[str, ...]:
+def _congestion_controls(kernel: Kernel, which: str) -> tuple[str, ...]:
     try:
-        return tuple(kernel.sysctl(_CONGESTION_CONTROLS).split())
+        return tuple(kernel.sysctl(_CONGESTION_CONTROLS.format(which)).split())
     except OSError:
         return ()
 
 
 def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
     """Find who holds the sockets, and read the options where that is allowed."""
-    for kernel in {id(one.found.kernel): one.found.kernel for one in subjects}.values():
-        here = [one for one in subjects if one.found.kernel is kernel]
-        owners = _owners(kernel, here)
+    for kernel in {id(one.kernel): one.kernel for one in subjects}.values():
+        here = [one for one in subjects if one.kernel is kernel]
+        owners = _owners(kernel, [end.socket for one in here for end in one.ends])
         for one in here:
-            walked = owners.of(one.found.socket.inode)
-            one.inside_pid = walked[0].process.pid if walked else None
-            one.holders = walked or _descriptor_holder(one.found)
-            if one.other_socket is not None:
-                one.other_holders = owners.of(one.other_socket.inode)
-        taken.missing += owners.missing() if not all(one.holders for one in here) else []
-    refusals = [refusal for one in subjects if (refusal := _read_options(one)) is not None]
+            for end in one.ends:
+                end.holders = owners.of(end.socket.inode)
+            one.inside_pid = one.own.holders[0].process.pid if one.own.holders else None
+            one.own.holders = one.own.holders or _descriptor_holder(kernel, one.own)
+        if any(one.own.socket.inode and not one.own.holders for one in here):
+            taken.missing += owners.missing()
+    refusals = [
+        refusal
+        for one in subjects
+        for end in one.ends
+        if (refusal := _read_options(one.kernel, end)) is not None and end is one.own
+    ]
     if refusals:
         taken.missing.append(
             Missing(
@@ -385,9 +449,8 @@ def _name_and_read_options(subjects: Sequence[_Subject], taken: Taken) -> None:
         )
 
 
-def _owners(kernel: Kernel, subjects: Iterable[_Subject]) -> Owners:
-    ends = [end for one in subjects for end in (one.found.socket, one.other_socket) if end]
-    inodes = {sock.inode for sock in ends if sock.inode}
+def _owners(kernel: Kernel, sockets: Iterable[Socket]) -> Owners:
+    inodes = {sock.inode for sock in sockets if sock.inode}
     netns_inode = _netns_inode(kernel.netns_inode)
     return find_owners(kernel.proc, netns_inode, wanted=inodes) if inodes else Owners()
 
@@ -400,48 +463,53 @@ def _netns_inode(read: Callable[..., int], *words: str) -> int | None:
         return None
 
 
-def _descriptor_holder(found: Found) -> tuple[Holder, ...]:
+def _descriptor_holder(kernel: Kernel, end: _End) -> tuple[Holder, ...]:
     """The process that was named, where the walk did not come to it."""
-    if found.descriptor is None:
+    if end.descriptor is None:
         return ()
-    process = found.kernel.proc.process(found.descriptor[0])
-    return (Holder(process, found.descriptor[1]),) if process else ()
+    process = kernel.proc.process(end.descriptor[0])
+    return (Holder(process, end.descriptor[1]),) if process else ()
 
 
-def _read_options(subject: _Subject) -> TcptoolError | None:
+def _read_options(kernel: Kernel, end: _End) -> TcptoolError | None:
     """Read them through a holder; why not, if none allows it."""
-    sock = subject.found.socket
-    if not subject.holders or not sock.inode:
-        return None
+    sock = end.socket
+    if not sock.inode:
+        return None  # nobody has it: there is nothing to set either
+    doing = "reading the options"
+    if not end.holders:
+        return NotPermitted(
+            doing, "no process that may be looked into holds it", "CAP_SYS_PTRACE (run with sudo)"
+        )
+    if end.cookie is None:
+        return NotFound(doing, "it is a subflow of an MPTCP connection", "Name it by its PID:FD.")
     readings: Readings = {}
     try:
         visit(
-            subject.found.kernel,
-            subject.holders,
+            kernel,
+            end.holders,
             [read_step(readings, option) for option in OPTIONS],
             inode=sock.inode,
-            cookie=int(sock.cookie, 16) if sock.cookie else None,
+            cookie=int(end.cookie, 16),
         )
     except TcptoolError as exc:
         return exc
     values = {option.name: value_of(option, readings.get(option)) for option in OPTIONS}
-    subject.options = {name: value for name, value in values.items() if value is not None}
+    end.options = {name: value for name, value in values.items() if value is not None}
     return None
 
 
-def _pace_s(subjects: Sequence[_Subject]) -> float:
-    known = [one.found.socket.tcp_info for one in subjects]
-    times = [info.min_rtt_us for info in known if info and info.min_rtt_us]
-    return (
-        limits.FAST_PACE_S
-        if min(times, default=limits.FAST_PATH_US) < limits.FAST_PATH_US
-        else limits.PACE_S
-    )
+def _pace_s(subjects: Sequence[_Subject], survey: Survey | None) -> float:
+    """Often enough for the path of the one that was named."""
+    infos = [one.own.socket.tcp_info for one in subjects if survey is None]
+    times = [info.min_rtt_us for info in infos if info and info.min_rtt_us]
+    short = min(times, default=limits.FAST_PATH_US) < limits.FAST_PATH_US
+    return limits.FAST_PACE_S if short else limits.PACE_S
 
 
 def _window_s(subjects: Sequence[_Subject], survey: Survey | None) -> float:
     """Long enough for the path of the one that was named, and not longer than anybody waits."""
-    infos = [one.found.socket.tcp_info for one in subjects if survey is None]
+    infos = [one.own.socket.tcp_info for one in subjects if survey is None]
     longest_us = max((info.rtt_us or 0 for info in infos if info), default=0)
     wanted = limits.WINDOW_ROUND_TRIPS * longest_us / 1e6
     return min(max(limits.WINDOW_S, wanted), limits.MAX_WINDOW_S)

@@ -93,3 +93,13 @@ def loss_budget_percent(
     """
     in_flight = rate_bytes_per_s * rtt_us / 1_000_000
     return min(100 * (c * mss_bytes / in_flight) ** 2, 100.0)
+
+
+def loss_rate_bytes_per_s(
+    loss_percent: float, rtt_us: float, mss_bytes: float, c: float = MATHIS
+) -> float:
+    """The rate that cubic or reno hold at a random loss: C * mss / (rtt * sqrt(p)).
+
+    The other way round than ``loss_budget_percent``.  ``loss_percent`` is above 0.
+    """
+    return c * mss_bytes * 1_000_000 / rtt_us / math.sqrt(loss_percent / 100)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from tcptool.catalog.derived import share_percent
+from tcptool.catalog.derived import effective_rcv_wnd_bytes, share_percent
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.model.observation import Measures, Reading
 from tcptool.model.sock import Socket
@@ -36,8 +36,8 @@ def measure(readings: Sequence[Reading]) -> Measures:
     busy, delivered = change.of("busy_time_us"), change.of("delivered_packets")
     received_rate = _per_second(received, duration_s)
     held = [_is_held(info) for info in infos]
-    rcv_wnd = _median(i.rcv_wnd_bytes for i in infos)
-    rcv_rtt = _median(i.rcv_rtt_us for i in infos)
+    rcv_wnd = _median(_offered(i) for i in infos)
+    rcv_rtt = _median(_round_trip(i) for i in infos)
     return Measures(
         samples=len(infos),
         duration_s=duration_s,
@@ -96,6 +96,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
             share_percent(_in_flight_bytes(i), i.snd_wnd_bytes) for i in infos
         ),
         snd_wnd_spread_percent=_spread(i.snd_wnd_bytes for i in infos),
+        snd_wnd_growth_percent=share_percent(infos[-1].snd_wnd_bytes, infos[0].snd_wnd_bytes),
         rcv_rtt_us=rcv_rtt,
         rcv_wnd_bytes=rcv_wnd,
         rcv_wnd_open_percent=_median(
@@ -203,6 +204,17 @@ def _memory(sockets: Sequence[Socket]) -> dict[str, Any]:
         ),
         "dropped": (drops[-1] - drops[0]) % _WRAP_32 if drops else None,
     }
+
+
+def _offered(info: TcpInfo) -> int | None:
+    """The window as the peer sees it: the scale of the handshake caps it."""
+    capped = effective_rcv_wnd_bytes(info.rcv_wnd_bytes, info.rcv_wscale)
+    return info.rcv_wnd_bytes if capped is None else capped
+
+
+def _round_trip(info: TcpInfo) -> int | None:
+    """The receiver's round trip; without timestamps it is the time that a window takes to come."""
+    return info.rcv_rtt_us if "timestamps" in (info.options or ()) else None
 
 
 def _window_used(

@@ -20,6 +20,7 @@ class Look(NamedTuple):
 
     state: str
     timer: str | None
+    timer_retransmits: int | None
     accept_queue: int | None
     backlog: int | None
     receive_queue_bytes: int | None
@@ -51,8 +52,10 @@ def score(row: tuple[Any, ...]) -> float:
     look = Look(*row)
     if look.state == "listen":
         return _listener(look)
-    if look.state == "syn-sent":
-        return 90.0 if look.retransmits else 20.0
+    if look.timer == "time-wait":
+        return 0.0
+    if look.state in ("syn-sent", "syn-recv", "new-syn-recv"):
+        return 90.0 if look.retransmits or look.timer_retransmits else 20.0
     if look.state == "close-wait":
         forgotten = (look.last_data_recv_ms or 0) > limits.FORGOTTEN_MS
         return 60.0 if forgotten and not look.send_queue_bytes else 20.0
@@ -81,7 +84,7 @@ def _flow(look: Look) -> float:
         default=0,
     )
     if silent_ms > _STALE_MS and not look.send_queue_bytes:
-        return 15.0 if look.receive_queue_bytes else 0.0
+        return 8.0 if look.receive_queue_bytes else 0.0
     busy = look.busy_time_us or 0
     signs = 0.0
     if busy:

@@ -21,7 +21,7 @@ WINDOW_ROUND_TRIPS: Final = 20
 """A window shorter than so many round trips sees only part of a congestion control's cycle."""
 FEW_SAMPLES: Final = 50
 """With fewer, the share of samples in which something was so is only a hint."""
-SHORT_WINDOW_S: Final = 1.0
+SHORT_WINDOW_S: Final = 0.9
 """The chronographs count in ticks of 1 to 10 ms (CONFIG_HZ): 100 ticks are exact to a percent."""
 
 # -- confidence ----------------------------------------------------------------------------
@@ -36,7 +36,10 @@ BUSY_PERCENT: Final = 100.0
 # -- states --------------------------------------------------------------------------------
 
 FORGOTTEN_MS: Final = 5_000
-"""How long CLOSE-WAIT may last before the application has forgotten it."""
+"""How long CLOSE-WAIT may last before the application seems to have forgotten it."""
+SURELY_FORGOTTEN_MS: Final = 60_000
+MOST_PROBE_MS: Final = 120_000
+"""TCP_RTO_MAX: window probes are never further apart."""
 PROBE_PATIENCE_MS: Final = 200
 """An answer to a keepalive probe takes a round trip; this is the least that is waited for."""
 TIMEOUTS_IN_A_ROW: Final = 2
@@ -51,6 +54,8 @@ MOSTLY_HELD_PERCENT: Final = 50.0
 """The same where segments are large: the tail of a message of several segments waits."""
 SMALL_SEGMENT: Final = 0.5
 """Share of the MSS below which the average segment is small."""
+BUSY_PERCENT_LEAST: Final = 10.0
+"""Share of the time below which a share of the busy time means little: a few ticks of it."""
 RWND_PERCENT: Final = 50.0
 RWND_FULL_PERCENT: Final = 15.0
 RWND_HINT_PERCENT: Final = 5.0
@@ -60,6 +65,7 @@ WINDOW_MOVES_PERCENT: Final = 15.0
 WINDOW_SHRINKS_PERCENT: Final = 5.0
 WINDOW_STANDS_PERCENT: Final = 0.5
 """Spread of snd_wnd: 0 % for a small buffer, 3-235 % for a slow reader."""
+WINDOW_GROWS_PERCENT: Final = 120.0
 CWND_REMEMBERS: Final = 3.0
 CWND_REMEMBERS_BBR: Final = 5.0
 """cwnd * mss over the window: cwnd only grows while it is used, so it shows what the window was.

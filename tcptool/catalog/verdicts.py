@@ -32,11 +32,11 @@ class Verdict(NamedTuple):
 _ALL: Final = (
     Verdict(
         "closed",
-        "the connection is over",
+        "there is no connection any more",
         Severity.OK,
         "nobody",
-        "Both sides have closed. The kernel keeps the addresses for 60 s (TIME-WAIT) or has "
-        "nothing but the closed descriptor left; neither slows anything down.",
+        "This side has closed, or was never connected. The kernel may keep the addresses for a "
+        "minute (TIME-WAIT, or FIN-WAIT-2 without a descriptor), which slows nothing down.",
         "state time-wait, close, or fin-wait-2 without a descriptor",
         "tcp_fin_timeout does not shorten TIME-WAIT.",
     ),
@@ -92,8 +92,8 @@ _ALL: Final = (
         "path",
         "Keepalive or window probes go out and nothing comes back: the peer has gone, or a "
         "middlebox has forgotten the connection.",
-        "probes_out >= 1 for longer than a round trip with nothing in flight, or >= 2 while the "
-        "window is 0",
+        "probes >= 1 for longer than a round trip with nothing in flight, or >= 2, or no "
+        "answer for twice the time between two probes, while the window is 0",
         "Answered probes do not count here: the kernel sets the number back to 0.",
     ),
     Verdict(

@@ -83,16 +83,18 @@ def diagnose_command(
         goal_bytes_per_s=None if rate is None else _rate(rate),
         netns=netns,
     )
-    kernel = session.open_kernel(netns)
     if source is not None:
-        if target or record is not None or for_time is not None:
+        if target or any(_is_given(ctx, name) for name in ("record", "for_time", "netns", "top")):
             raise UsageError(
-                "reading --from", "a recording has its sockets and samples", "Leave the rest out."
+                "reading --from",
+                "a recording has its sockets and samples",
+                "Leave TARGET, --for, --top, --netns and --record out.",
             )
         from tcptool.actions.recording import load
 
         host, taken = load(source)
     else:
+        kernel = session.open_kernel(netns)
         if record is not None:
             from tcptool.linux.results import check_writable
 
@@ -107,6 +109,11 @@ def diagnose_command(
     made = report(host, taken, plan)
     _show(session, made)
     _end(made, fail_on)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _rate(text: str) -> int:

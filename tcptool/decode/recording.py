@@ -8,17 +8,17 @@ from tcptool.decode.inet_diag import decode_socket
 from tcptool.model.observation import Observation, RawReading, Reading, Recording
 
 
-def observe(recording: Recording) -> Observation:
-    """The recording, decoded.  Raises MalformedReply."""
+def observe(recording: Recording, *, live: bool) -> Observation:
+    """The recording, decoded; ``live`` if it was made just now.  Raises MalformedReply."""
     return Observation(
-        handle=recording.handle,
-        netns=recording.netns,
+        reach=recording.reach,
         holders=recording.holders,
         readings=_readings(recording.readings),
-        other_handle=recording.other_handle,
+        other_reach=recording.other_reach,
         other_end=_readings(recording.other_end),
         around=recording.around,
         ended=recording.ended,
+        live=live and not recording.ended,
     )
 
 

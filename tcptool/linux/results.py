@@ -38,10 +38,10 @@ def check_writable(path: str) -> None:
         raise from_oserror(doing, exc, hint="Nothing was measured.") from exc
 
 
-def write_whole(path: str, text: str) -> None:
+def write_whole(path: str, text: str, *, mode: int = _MODE) -> None:
     """Write a file; an old one stays as it is until all of the new one is on disk.
 
-    Raises TcptoolError.
+    ``mode`` is less the umask.  Raises TcptoolError.
     """
     try:
         fd, draft = tempfile.mkstemp(prefix=".tcptool-", dir=os.path.dirname(path) or ".")
@@ -50,7 +50,7 @@ def write_whole(path: str, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(fd)
-                os.fchmod(fd, _MODE & ~_umask())
+                os.fchmod(fd, mode & ~_umask())
             os.replace(draft, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -68,8 +68,11 @@ def _umask() -> int:
     return mask
 
 
-def read_text(path: str) -> str:
-    """The text of a saved result; ``-`` is standard input.  Raises TcptoolError."""
+def read_text(path: str, *, hint: str = "`probe -o FILE` writes results.") -> str:
+    """The text of a saved result; ``-`` is standard input.
+
+    ``hint`` says what makes such a file.  Raises TcptoolError.
+    """
     doing = f"reading {path!r}" if path != STDIN else "reading standard input"
     if path == STDIN and sys.stdin is None:
         raise NotFound(doing, "it is closed", "Give the name of a file.")
@@ -83,4 +86,4 @@ def read_text(path: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as exc:
-        raise TcptoolError(doing, "it is not text", "`probe -o FILE` writes results.") from exc
+        raise TcptoolError(doing, "it is not text", hint) from exc

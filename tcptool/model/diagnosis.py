@@ -61,7 +61,7 @@ class Diagnosis:
 
     ``confidence`` is 0 to 1; below 0.5 the verdict is ``unclear`` and ``leaning`` names it.
     ``evidence`` quotes field names and values, ``not_this`` what was looked at and is not it.
-    ``side``: whether this end mostly sends or receives.
+    ``side``: whether this end mostly sends or receives.  ``again`` is absent where it has ended.
     """
 
     handle: str
@@ -86,7 +86,7 @@ class Diagnosis:
     cost: str | None
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
-    again: str
+    again: str | None
     goal: Goal | None
     ended: bool
     measures: Measures

@@ -33,8 +33,9 @@ class Surroundings:
     """What decides beside the readings.  What could not be read is absent.
 
     ``options`` are those of the socket, read once; None without the right to.  ``limits`` are
-    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``;
-    ``elsewhere`` is whether that is another one than the caller's, ``inside_pid`` a process in it.
+    sysctls of the socket's own network namespace, one number each, as ``net.ipv4.tcp_wmem[2]``.
+    ``elsewhere`` is whether that is another one than the caller's, ``inside_pid`` a process in
+    it.  Ordinary users may choose ``allowed_congestion_controls`` only.
     """
 
     options: Mapping[str, OptionValue] | None = None
@@ -42,23 +43,38 @@ class Surroundings:
     elsewhere: bool = False
     inside_pid: int | None = None
     congestion_controls: tuple[str, ...] = ()
+    allowed_congestion_controls: tuple[str, ...] = ()
     load_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a command line gets at a socket.
+
+    ``handle`` is PID:FD, or sk:COOKIE; ``netns`` is what ``--netns`` needs beside it.  ``held`` is
+    whether a process is known that has it: else nobody can set its options.  ``permitted`` is
+    whether the caller may borrow it.
+    """
+
+    handle: str
+    netns: str | None = None
+    held: bool = True
+    permitted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """An observation as it is kept: with the kernel's own bytes, so that it can be decoded again.
 
-    ``handle`` is what commands call the socket: PID:FD, or sk:COOKIE.  ``netns`` is what has to
-    stand beside that in a command.  ``other_end`` is the peer's socket, when it is on this host.
-    ``ended`` is whether the connection ended while it was watched.
+    ``other_end`` is the peer's socket when it is on this host, ``other_reach`` the way to it; of a
+    connection that is being made, the listener.  ``ended`` is whether the connection ended while
+    it was watched.
     """
 
-    handle: str
-    netns: str | None
+    reach: Reach
     holders: tuple[HolderRecord, ...]
     readings: tuple[RawReading, ...]
-    other_handle: str | None
+    other_reach: Reach | None
     other_end: tuple[RawReading, ...]
     around: Surroundings
     ended: bool
@@ -66,16 +82,16 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """A recording, decoded."""
+    """A recording, decoded.  ``live``: the socket can still be acted upon."""
 
-    handle: str
-    netns: str | None
+    reach: Reach
     holders: tuple[HolderRecord, ...]
     readings: tuple[Reading, ...]
-    other_handle: str | None
+    other_reach: Reach | None
     other_end: tuple[Reading, ...]
     around: Surroundings
     ended: bool
+    live: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +152,7 @@ class Measures:
     min_snd_wnd_bytes: int | None = None
     snd_wnd_used_percent: float | None = None
     snd_wnd_spread_percent: float | None = None
+    snd_wnd_growth_percent: float | None = None
     sndbuf_bytes: float | None = None
     sndbuf_moves: bool | None = None
     wmem_queued_bytes: float | None = None

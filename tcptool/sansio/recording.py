@@ -1,8 +1,8 @@
 """Recordings of dense samples as lines of JSON, with the kernel's own bytes.
 
-    {"schema": "tcptool.recording/1", "tcptool", "time", "host", "kernel"}
-    {"event": "socket", "socket": 0, "handle", "netns", "holders", "other_handle", "ended",
-     "options", "limits", "elsewhere", "inside_pid", "congestion_controls",
+    {"schema": "tcptool.recording/1", "tcptool", "time", "host", "kernel", "complete"}
+    {"event": "socket", "socket": 0, "reach", "holders", "other_reach", "ended", "options",
+     "limits", "elsewhere", "inside_pid", "congestion_controls", "allowed_congestion_controls",
      "load_percent"}
     {"event": "reading", "socket": 0, "end": "own" | "other", "at_s", "reply": hexadecimal}
 
@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tcptool.catalog.options import OptionValue
 from tcptool.model.inspection import HolderRecord
-from tcptool.model.observation import RawReading, Recording, Surroundings
+from tcptool.model.observation import RawReading, Reach, Recording, Surroundings
 from tcptool.model.report import Host
 
 SCHEMA: Final = "tcptool.recording/1"
+_HANDLE: Final = re.compile("[0-9]+:[0-9]+|sk:[0-9a-f]+")
 _ENDS: Final = ("own", "other")
 _LONGEST_S: Final = 1e9
 """Some 30 years: a larger number is a mistake, and leads to infinite rates."""
@@ -36,24 +38,33 @@ class NotARecording(ValueError):
         super().__init__(f"line {line}: {why}")
 
 
-def recording_lines(version: str, host: Host, recordings: Iterable[Recording]) -> Iterator[str]:
-    """The lines of a file, each with its end."""
-    yield _line(schema=SCHEMA, tcptool=version, time=host.time, host=host.host, kernel=host.kernel)
+def recording_lines(
+    version: str, host: Host, recordings: Iterable[Recording], *, complete: bool
+) -> Iterator[str]:
+    """The lines of a file, each with its end; ``complete`` unless Ctrl-C ended the sampling."""
+    yield _line(
+        schema=SCHEMA,
+        tcptool=version,
+        time=host.time,
+        host=host.host,
+        kernel=host.kernel,
+        complete=complete,
+    )
     for number, one in enumerate(recordings):
         around = one.around
         yield _line(
             event="socket",
             socket=number,
-            handle=one.handle,
-            netns=one.netns,
+            reach=asdict(one.reach),
             holders=[asdict(holder) for holder in one.holders],
-            other_handle=one.other_handle,
+            other_reach=None if one.other_reach is None else asdict(one.other_reach),
             ended=one.ended,
             options=None if around.options is None else dict(around.options),
             limits=dict(around.limits),
             elsewhere=around.elsewhere,
             inside_pid=around.inside_pid,
             congestion_controls=list(around.congestion_controls),
+            allowed_congestion_controls=list(around.allowed_congestion_controls),
             load_percent=around.load_percent,
         )
         for end, readings in zip(_ENDS, (one.readings, one.other_end), strict=True):
@@ -65,8 +76,16 @@ def _line(**values: Any) -> str:
     return json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def read_recordings(text: str) -> tuple[Host, list[Recording]]:
-    """Where and when it was made, and what was recorded.  Raises NotARecording."""
+class Recorded(NamedTuple):
+    """Where and when it was made, whether the sampling came to its end, and what was sampled."""
+
+    host: Host
+    complete: bool
+    recordings: list[Recording]
+
+
+def read_recordings(text: str) -> Recorded:
+    """What a file holds.  Raises NotARecording."""
     lines = text.splitlines()
     head = _parsed(1, lines[0] if lines else "")
     if head.get("schema") != SCHEMA:
@@ -87,7 +106,7 @@ def read_recordings(text: str) -> tuple[Host, list[Recording]]:
     ]
     if not made:
         raise NotARecording(len(lines), "no socket is in it")
-    return host, made
+    return Recorded(host, head.get("complete") is True, made)
 
 
 def _recording(
@@ -99,11 +118,12 @@ def _recording(
     try:
         options, load = about["options"], about["load_percent"]
         return Recording(
-            handle=_text(line, about, "handle"),
-            netns=_text_or_none(line, about, "netns"),
+            reach=_reach(line, about["reach"]),
             holders=tuple(_holder(line, one) for one in about["holders"]),
             readings=tuple(own),
-            other_handle=_text_or_none(line, about, "other_handle"),
+            other_reach=None
+            if about["other_reach"] is None
+            else _reach(line, about["other_reach"]),
             other_end=tuple(other),
             around=Surroundings(
                 options=None if options is None else {k: _option(v) for k, v in options.items()},
@@ -111,6 +131,7 @@ def _recording(
                 elsewhere=bool(about["elsewhere"]),
                 inside_pid=None if about["inside_pid"] is None else int(about["inside_pid"]),
                 congestion_controls=tuple(map(str, about["congestion_controls"])),
+                allowed_congestion_controls=tuple(map(str, about["allowed_congestion_controls"])),
                 load_percent=None if load is None else _finite(load),
             ),
             ended=bool(about["ended"]),
@@ -119,6 +140,19 @@ def _recording(
         raise
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as exc:
         raise NotARecording(line, f"it does not describe a socket ({exc!r})") from exc
+
+
+def _reach(line: int, one: Mapping[str, Any]) -> Reach:
+    handle = _text(line, one, "handle")
+    if not _HANDLE.fullmatch(handle):  # it becomes part of command lines
+        raise NotARecording(line, f"{handle!r} is neither PID:FD nor sk:COOKIE")
+    netns = one["netns"]
+    return Reach(
+        handle=handle,
+        netns=None if netns is None else _text(line, one, "netns"),
+        held=bool(one["held"]),
+        permitted=bool(one["permitted"]),
+    )
 
 
 def _holder(line: int, one: Mapping[str, Any]) -> HolderRecord:
@@ -169,10 +203,6 @@ def _text(line: int, values: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise NotARecording(line, f"{name} is not a text")
     return value
-
-
-def _text_or_none(line: int, values: Mapping[str, Any], name: str) -> str | None:
-    return None if values[name] is None else _text(line, values, name)
 
 
 def _whole(line: int, values: Mapping[str, Any], name: str) -> int:

@@ -51,9 +51,31 @@ class Case(NamedTuple):
         return self.last.congestion.name if self.last.congestion else None
 
     @property
-    def moved(self) -> bool:
-        """Whether a byte was acknowledged or received during the samples."""
-        return bool(self.own.acked_bytes or self.own.received_bytes)
+    def moved(self) -> bool | None:
+        """Whether data moved during the samples; None where the kernel does not tell."""
+        own, window_ms = self.own, self.own.duration_s * 1000
+        if own.acked_bytes is not None or own.received_bytes is not None:
+            return bool(own.acked_bytes or own.received_bytes)
+        silent = (self.info.last_data_sent_ms, self.info.last_data_recv_ms)
+        known = [ms for ms in silent if ms is not None]
+        return min(known) < window_ms if known else None
+
+    @property
+    def moved_out(self) -> bool | None:
+        """Whether the peer acknowledged data during the samples; None where it is not known."""
+        return None if self.own.acked_bytes is None else bool(self.own.acked_bytes)
+
+    @property
+    def unread_bytes(self) -> int:
+        """What waits in the receive queue; a FIN counts there as a byte."""
+        queue = self.last.receive_queue_bytes or 0
+        return max(queue - 1, 0) if self.last.state == "close-wait" else queue
+
+    @property
+    def listener(self) -> Socket | None:
+        """The listener on this host that the connection is being made to."""
+        end = self.seen.other_end[-1].socket if self.seen.other_end else None
+        return end if end is not None and end.state == "listen" else None
 
     @property
     def mostly_receives(self) -> bool:
@@ -108,6 +130,11 @@ def percent(value: float | None) -> str:
 def size(value: float | None) -> str:
     """Bytes for evidence."""
     return "unknown" if value is None else human(value, Unit.BYTES)
+
+
+def heard(last_ack_recv_ms: int) -> str:
+    """When the peer was last heard, for evidence."""
+    return f"last_ack_recv_ms {human(last_ack_recv_ms, Unit.MILLISECONDS)}"
 
 
 def rate(value: float | None) -> str:

@@ -6,7 +6,9 @@ tests/lab/test_diagnose.py with the commands that stand here).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tcptool.analysis.listeners import backlog_for
@@ -15,6 +17,7 @@ from tcptool.analysis.verdict.receiver import is_at_scale_limit
 from tcptool.analysis.verdict.sender import is_locked
 from tcptool.catalog import thresholds as limits
 from tcptool.model.diagnosis import Advice
+from tcptool.model.observation import Reach
 
 NOW: Final = "now"
 NEW: Final = "new-connections"
@@ -36,27 +39,49 @@ def cure_of(verdict: str, case: Case) -> Cure:
     return made(case) if made else Cure(None, ())
 
 
-def apply_command(case: Case, words: str, *, handle: str | None = None) -> str:
-    """A command line that sets options on the socket, as this user would have to type it."""
-    right = "" if case.seen.around.options is not None else "sudo "
-    where = f" --netns {case.seen.netns}" if case.seen.netns else ""
-    return f"{right}tcptool apply {handle or case.seen.handle} {words}{where}"
+def command(verb: str, reach: Reach, words: str = "", *, right: bool = True) -> str:
+    """A command line on the socket; ``right`` is whether this user may do it."""
+    parts = ["" if right else "sudo", "tcptool", verb, reach.handle, words]
+    if reach.netns is not None:
+        parts.append(f"--netns {shlex.quote(reach.netns)}")
+    return " ".join(filter(None, parts))
 
 
-def _apply(case: Case, words: str, text: str) -> Advice:
+def _apply(
+    case: Case, words: str, text: str, *, reach: Reach | None = None, who: str = "socket"
+) -> Advice:
+    """Options to set on the socket, or on the one of ``reach``; only said where none can be."""
+    to, right = reach or case.seen.reach, True
+    if not to.held or not case.seen.live:
+        return Advice(who=who, text=f"{text} ({words})")
+    if not to.permitted or _needs_right(case, words):
+        right = False
     return Advice(
-        who="socket", text=text, command=apply_command(case, words), undo=_UNDO, takes_effect=NOW
+        who=who,
+        text=text,
+        command=command("apply", to, words, right=right),
+        undo=_UNDO if right else f"sudo {_UNDO}",
+        takes_effect=NOW,
     )
 
 
-def _as_root(case: Case, command: str) -> str | None:
+def _needs_right(case: Case, words: str) -> bool:
+    """Whether an ordinary user may not choose this congestion control."""
+    name, _, value = words.partition("=")
+    allowed = case.seen.around.allowed_congestion_controls
+    return name == "congestion" and bool(allowed) and value not in allowed
+
+
+def _as_root(case: Case, line: str) -> str | None:
     """The command for the socket's own namespace; None where no process leads there."""
     around = case.seen.around
+    if not case.seen.live:
+        return None
     if not around.elsewhere:
-        return f"sudo {command}"
+        return f"sudo {line}"
     if around.inside_pid is None:
         return None
-    return f"sudo nsenter --target {around.inside_pid} --net {command}"
+    return f"sudo nsenter --target {around.inside_pid} --net {line}"
 
 
 def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: str) -> Advice:
@@ -96,10 +121,9 @@ def _listener(case: Case) -> Cure:
         advice.append(
             Advice(
                 who="host",
-                text="net.core.somaxconn cuts every backlog; it is read when listen() is called",
+                text="first, because net.core.somaxconn cuts every backlog when listen() is called",
                 command=_as_root(case, f"sysctl -w net.core.somaxconn={wanted}"),
                 undo=_as_root(case, f"sysctl -w net.core.somaxconn={most}"),
-                takes_effect=NEW,
             )
         )
     text = f"room for a burst of {wanted}, until the application is mended"
@@ -109,18 +133,23 @@ def _listener(case: Case) -> Cure:
 
 
 def _handshake(case: Case) -> Cure:
+    attempts = max(case.info.retransmits or 0, case.last.timer_retransmits) + 1
+    cost = f"nothing is connected yet, after {attempts} attempts"
+    if case.listener and case.seen.other_reach:
+        text = "the listener is on this host: see whether its application accepts"
+        look = command("listeners", case.seen.other_reach) if case.seen.live else None
+        return Cure(cost, (Advice(who="application", text=text, command=look),))
     text = (
         "check the address, the route and firewalls on the way; a server whose accept queue is "
         "full drops SYNs too (tcptool listeners, there)"
     )
-    return Cure(
-        f"nothing was connected; {case.last.timer_retransmits} attempts so far",
-        (Advice(who="path", text=text),),
-    )
+    return Cure(cost, (Advice(who="path", text=text),))
 
 
 def _close_wait(case: Case) -> Cure:
     text = "close the descriptor when recv() returns 0; no sysctl ends CLOSE-WAIT"
+    if case.unread_bytes:
+        text = f"find out why it does not read what waits; then {text}"
     return Cure(
         "one descriptor, for as long as the process lives", (Advice(who="application", text=text),)
     )
@@ -145,8 +174,8 @@ def _zero_window(case: Case) -> Cure:
         Advice(
             who="peer",
             text="find out why the peer's application does not read: it is blocked, overloaded or "
-            "waits for us"
-            + (f" (tcptool diagnose {case.seen.other_handle})" if case.seen.other_handle else ""),
+            "waits for us",
+            command=_other(case, "diagnose"),
         )
     ]
     if not case.option("TCP_USER_TIMEOUT"):
@@ -240,9 +269,13 @@ def _slow_reader(case: Case) -> Cure:
         "read faster: a thread of its own, larger reads, less work between them; a larger buffer "
         "only hides it"
     )
-    if case.seen.other_handle:
-        text += f" (it is here: tcptool inspect {case.seen.other_handle})"
-    return Cure(_at(case), (Advice(who="peer", text=text),))
+    return Cure(_at(case), (Advice(who="peer", text=text, command=_other(case, "inspect")),))
+
+
+def _other(case: Case, verb: str) -> str | None:
+    """A look at the other end, if it is here."""
+    reach = case.seen.other_reach
+    return command(verb, reach) if reach is not None and case.seen.live else None
 
 
 def _peer_buffer(case: Case) -> Cure:
@@ -255,31 +288,41 @@ def _peer_buffer(case: Case) -> Cure:
             "new connections; nothing at this end helps",
         )
     ]
-    if case.seen.other_handle and own.snd_wnd_bytes:
-        wanted = _rounded(4 * own.snd_wnd_bytes)
-        command = apply_command(
-            case, f"SO_RCVBUF={wanted} --also-clamp", handle=case.seen.other_handle
-        )
-        advice.append(
-            Advice(
-                who="peer",
-                text="the peer is here: widen its buffer and window, as far as its scale allows",
-                command=command,
-                undo=_UNDO,
-                takes_effect=NOW,
-            )
-        )
+    reach, other = case.seen.other_reach, case.other
+    words = _wider(case, own.snd_wnd_bytes, other.rcvbuf_bytes) if other is not None else None
+    if reach is not None and words is not None:
+        text = "the peer is here: widen its buffer and window, as far as its scale allows"
+        advice.append(_apply(case, words, text, reach=reach, who="peer"))
     return Cure(_at(case) + top, tuple(advice))
+
+
+def _wider(case: Case, window_bytes: float | None, rcvbuf_bytes: float | None) -> str | None:
+    """What gives a receive buffer four times the window; None where that is no gain.
+
+    SO_RCVBUF is cut to net.core.rmem_max and doubled, and then the kernel tunes it no more.
+    """
+    most = case.limit("net.core.rmem_max")
+    if not window_bytes or not rcvbuf_bytes or most is None:
+        return None
+    wanted = min(4 * window_bytes, most)
+    if 2 * wanted < 1.5 * rcvbuf_bytes:
+        return None
+    return f"SO_RCVBUF={_rounded(wanted)} --also-clamp"
 
 
 def _send_buffer(case: Case) -> Cure:
     own, most = case.own, case.limit("net.ipv4.tcp_wmem[2]")
     at_limit = most is not None and (own.sndbuf_bytes or 0) >= limits.NEARLY_FULL * most
     if is_locked(case, "send") or (case.option("SO_BUF_LOCK") is None and not at_limit):
-        text = "let the kernel tune the send buffer again; it was set by hand"
+        known = case.option("SO_BUF_LOCK") is not None
+        text = "let the kernel tune the send buffer again" + (
+            "" if known else ", if it was set by hand (SO_BUF_LOCK could not be read)"
+        )
+        # Setting the locks sets both: the other one stays as it is.
+        lock = "receive" if is_locked(case, "receive") else "none"
         advice = [
             Advice(who="application", text="do not set SO_SNDBUF"),
-            _apply(case, "SO_BUF_LOCK=none", text),
+            _apply(case, f"SO_BUF_LOCK={lock}", text),
         ]
     elif at_limit and most is not None:
         text = "let send buffers grow further; the largest that this path needs is not known"
@@ -310,16 +353,21 @@ def _loss(case: Case) -> Cure:
     return Cure(_at(case), tuple(advice))
 
 
+def _full_path(case: Case) -> Cure:
+    text = (
+        "nothing, if that rate is what the path has: a bottleneck with a short queue drops what "
+        "does not fit. Else look for drops and errors of the interfaces on the way"
+    )
+    return Cure(_at(case), (Advice(who="path", text=text),))
+
+
 def _bbr(case: Case, why: str) -> Advice:
-    if case.seen.around.congestion_controls and "bbr" not in case.seen.around.congestion_controls:
-        return Advice(
-            who="host",
-            text=f"{why}; it is not loaded here",
-            command="sudo modprobe tcp_bbr",
-            takes_effect=NEW,
-        )
     text = f"{why}; it takes more than its share from others at a shallow queue"
-    return _apply(case, "congestion=bbr", text)
+    advice = _apply(case, "congestion=bbr", text)
+    available = case.seen.around.congestion_controls
+    if not advice.command or not available or "bbr" in available:
+        return advice
+    return replace(advice, command=f"sudo modprobe tcp_bbr && {advice.command}")
 
 
 def _reordering(case: Case) -> Cure:
@@ -380,11 +428,8 @@ def _local_slow_reader(case: Case) -> Cure:
 
 
 def _not_limited(case: Case) -> Cure:
-    other = case.seen.other_handle
     text = "the sender or the path decides: diagnose the sending socket"
-    where = f" --netns {case.seen.netns}" if case.seen.netns else ""
-    command = f"tcptool diagnose {other}{where}" if other else None
-    return Cure(None, (Advice(who="peer", text=text, command=command),))
+    return Cure(None, (Advice(who="peer", text=text, command=_other(case, "diagnose")),))
 
 
 def _local_buffer(case: Case) -> Cure:
@@ -392,16 +437,16 @@ def _local_buffer(case: Case) -> Cure:
     if is_at_scale_limit(case):
         text = "connect anew without a small SO_RCVBUF: the window scale was fixed by the handshake"
         return Cure(cost, (Advice(who="application", text=text),))
-    wanted = _rounded(4 * (case.own.rcv_wnd_bytes or 0))
     locked, most = is_locked(case, "receive"), case.limit("net.ipv4.tcp_rmem[2]")
     advice = []
     if locked:
         advice.append(Advice(who="application", text="do not set SO_RCVBUF: the kernel tunes it"))
-    elif most is not None:
+    elif most is not None and (case.own.rcvbuf_bytes or 0) >= limits.NEARLY_FULL * most:
         text = "let receive buffers grow further"
         advice.append(_sysctl(case, "net.ipv4.tcp_rmem", 2, 2 * most, text, NEW))
-    text = "widen the buffer and the window, as far as the scale of the handshake allows"
-    advice.append(_apply(case, f"SO_RCVBUF={wanted} --also-clamp", text))
+    if words := _wider(case, case.own.rcv_wnd_bytes, case.own.rcvbuf_bytes):
+        text = "widen the buffer and the window, as far as the scale of the handshake allows"
+        advice.append(_apply(case, words, text))
     return Cure(cost, tuple(advice))
 
 
@@ -438,7 +483,7 @@ _CURES: Final[Mapping[str, Callable[[Case], Cure]]] = {
     "application-limited": _application,
     "reordering": _reordering,
     "loss": _loss,
-    "path-rate-with-loss": _loss,
+    "path-rate-with-loss": _full_path,
     "local-queue": _local_queue,
     "bufferbloat": _bloat,
     "slow-start": _slow_start,

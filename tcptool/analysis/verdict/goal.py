@@ -12,6 +12,8 @@ from dataclasses import replace
 from tcptool.analysis import bdp
 from tcptool.analysis.verdict.case import Case, micros, open_case, percent, rate, size
 from tcptool.analysis.verdict.sender import is_locked
+from tcptool.catalog import thresholds as limits
+from tcptool.catalog.severity import Severity
 from tcptool.model.diagnosis import Diagnosis, Goal, Requirement
 from tcptool.model.observation import Observation
 from tcptool.units import Unit
@@ -23,14 +25,16 @@ def with_goal(found: Diagnosis, seen: Observation, wanted_bytes_per_s: int | Non
         return found
     case = open_case(seen)
     rtt_us = case.own.min_rtt_us or case.own.rtt_us
-    rows = tuple(_requirements(case, wanted_bytes_per_s, rtt_us)) if rtt_us else ()
+    if not rtt_us:
+        return found  # a listener, or a connection that is not yet made
+    rows = tuple(_requirements(case, wanted_bytes_per_s, rtt_us))
     goal = Goal(
         rate_bytes_per_s=float(wanted_bytes_per_s),
         goodput_bytes_per_s=_moved_bytes_per_s(case),
         rtt_us=rtt_us,
-        reachable=_reachable(rows),
+        reachable=_reachable(rows, found, there=_is_there(case, wanted_bytes_per_s)),
         requirements=rows,
-        offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)) if rtt_us else (),
+        offers=tuple(_offers(case, wanted_bytes_per_s, rtt_us)),
     )
     return replace(found, goal=goal)
 
@@ -40,11 +44,20 @@ def _moved_bytes_per_s(case: Case) -> float | None:
     return own.received_bytes_per_s if case.mostly_receives else own.goodput_bytes_per_s
 
 
-def _reachable(rows: tuple[Requirement, ...]) -> bool | None:
+def _is_there(case: Case, wanted: int) -> bool:
+    """Whether it moves that much already, whatever a model would say."""
+    return (_moved_bytes_per_s(case) or 0.0) >= wanted
+
+
+def _reachable(rows: tuple[Requirement, ...], found: Diagnosis, *, there: bool) -> bool | None:
+    if there:
+        return True
     met = [row.met for row in rows]
     if False in met:
         return False
-    return True if met and None not in met else None
+    # What holds it back now was looked at, and yet it is not seen to be too small.
+    held_back = found.severity.reaches(Severity.WARN)
+    return True if met and None not in met and not held_back else None
 
 
 def _requirements(case: Case, wanted: int, rtt_us: float) -> Iterator[Requirement]:
@@ -105,6 +118,8 @@ def _at_least(name: str, needed: int, present: float | None, who: str, text: str
 def _offers(case: Case, wanted: int, rtt_us: float) -> Iterator[str]:
     """What could be had instead, each as a sentence; only what is less than wanted."""
     own = case.own
+    if _is_there(case, wanted):
+        return
     window = own.rcv_wnd_bytes if case.mostly_receives else own.snd_wnd_bytes
     if window:
         possible = bdp.window_rate_bytes_per_s(window, rtt_us)
@@ -117,7 +132,7 @@ def _offers(case: Case, wanted: int, rtt_us: float) -> Iterator[str]:
     lost = own.retrans_percent
     if not case.mostly_receives and not case.is_bbr and lost:
         mss = own.mss_bytes or bdp.USUAL_MSS_BYTES
-        possible = bdp.MATHIS * mss * 1e6 / rtt_us / (lost / 100) ** 0.5
+        possible = bdp.loss_rate_bytes_per_s(lost, rtt_us, mss, limits.LOSS_MODEL)
         if possible < wanted:
             name = case.congestion or "this congestion control"
-            yield f"this loss ({percent(lost)}) leaves {name} about {rate(possible)}"
+            yield f"this loss ({percent(lost)}) leaves {name} {rate(possible)} at most"

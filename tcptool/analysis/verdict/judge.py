@@ -10,7 +10,7 @@ from typing import Final
 
 from tcptool.analysis.verdict import receiver, sender, states
 from tcptool.analysis.verdict.case import Case, Found, Test, open_case, percent, rate
-from tcptool.analysis.verdict.cures import cure_of
+from tcptool.analysis.verdict.cures import command, cure_of
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.verdicts import UNCLEAR, VERDICTS
 from tcptool.model.diagnosis import Diagnosis
@@ -31,8 +31,8 @@ STATES: Final[tuple[Test, ...]] = (
 """Tests that one reading nearly settles; a busy machine does not make them doubtful."""
 
 FLOWS: Final[tuple[Test, ...]] = (
-    sender.held_back,
     sender.pacing_cap,
+    sender.held_back,
     receiver.receiving,
     receiver.not_limited,
     sender.receive_window,
@@ -59,7 +59,7 @@ def diagnose(seen: Observation) -> Diagnosis:
     cure = cure_of(verdict.name, case)
     last = case.last
     return Diagnosis(
-        handle=seen.handle,
+        handle=seen.reach.handle,
         protocol=last.protocol,
         family=last.family,
         state=last.state,
@@ -67,7 +67,7 @@ def diagnose(seen: Observation) -> Diagnosis:
         peer=last.peer,
         cookie=last.cookie,
         holders=seen.holders,
-        other_handle=seen.other_handle,
+        other_handle=None if seen.other_reach is None else seen.other_reach.handle,
         congestion=case.congestion,
         side=_side(case),
         verdict=verdict.name,
@@ -137,7 +137,8 @@ def _doubts(case: Case) -> Iterator[str]:
     if own.samples < limits.FEW_SAMPLES:
         yield f"only {own.samples} samples: a share of them is a hint"
     round_trips = own.duration_s * 1e6 / own.rtt_us if own.rtt_us else None
-    if round_trips is not None and round_trips < limits.WINDOW_ROUND_TRIPS:
+    longest = own.duration_s > 0.95 * limits.MAX_WINDOW_S  # nobody waits longer
+    if round_trips is not None and round_trips < limits.WINDOW_ROUND_TRIPS and not longest:
         yield f"only {round_trips:.0f} round trips were sampled: use a longer --for"
     elif own.duration_s < limits.SHORT_WINDOW_S:
         yield "sampled for less than a second: the kernel's clocks are coarse; use a longer --for"
@@ -150,6 +151,8 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"the connection ended after {human(own.duration_s, Unit.SECONDS)} of sampling"
     if own.reset:
         yield "its counters went back to 0 while it was sampled: only what came after counts"
+    if case.last.state == "syn-sent":
+        return
     if own.timeouts:
         yield f"{own.timeouts} retransmission timeouts, each of rtt + 200 ms or more (total_rto)"
     elif own.timeouts is None and (own.in_loss_percent or 0.0) >= limits.TIMEOUT_SHARE_PERCENT:
@@ -184,6 +187,5 @@ def _not_this(case: Case, verdict: str) -> Iterator[str]:
             yield f"{name} {percent(value)}"
 
 
-def _again(seen: Observation) -> str:
-    where = f" --netns {seen.netns}" if seen.netns else ""
-    return f"tcptool diagnose {seen.handle}{where}"
+def _again(seen: Observation) -> str | None:
+    return command("diagnose", seen.reach) if seen.live else None

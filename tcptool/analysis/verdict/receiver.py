@@ -75,16 +75,25 @@ def offers_little(end: Measures) -> tuple[str, ...]:
 
 
 def stuck(case: Case) -> Found | None:
-    """Data that lies in the receive queue, and nothing that reads it."""
-    queues = [one.socket.receive_queue_bytes or 0 for one in case.readings]
-    if case.moved or len(queues) < 2 or min(queues) == 0 or len(set(queues)) > 1:
+    """Data that lies in the receive queue, enough to matter, and nothing that reads it."""
+    unread = case.unread_bytes
+    if case.moved is not False or case.own.samples < 2 or not unread:
         return None
-    evidence = (
-        f"receive_queue_bytes {size(queues[-1])} in every one of {len(queues)} samples: "
+    if case.own.receive_queue_moves:
+        return None
+    evidence = [
+        f"receive_queue_bytes {size(unread)} in every one of {case.own.samples} samples: "
         "nobody reads it",
         f"rcv_wnd_bytes {size(case.own.rcv_wnd_bytes)} is what the peer may still send",
-    )
-    return Found("local-slow-reader", 0.85, evidence)
+    ]
+    if not case.last.inode:
+        evidence.append("no process has it: it waits in an accept queue (tcptool listeners)")
+        return Found("local-slow-reader", 0.85, tuple(evidence))
+    filled, opened = case.own.rcvbuf_used_percent or 0.0, case.own.rcv_wnd_open_percent
+    is_closing = opened is not None and opened < limits.WINDOW_CLOSED_PERCENT
+    if filled < limits.RECEIVE_QUEUE_HINT_PERCENT and not is_closing:
+        return None  # a few bytes that the application looks at with its next request
+    return Found("local-slow-reader", 0.85, tuple(evidence))
 
 
 def why_small(case: Case) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ tcp_nagle_check(), Linux 6.18.
 
 from __future__ import annotations
 
-import math
-
+from tcptool.analysis import bdp
 from tcptool.analysis.verdict.case import Case, Found, micros, percent, rate, size
 from tcptool.analysis.verdict.receiver import offers_little, reads_slowly
 from tcptool.catalog import thresholds as limits
@@ -61,7 +60,7 @@ def pacing_cap(case: Case) -> Found | None:
     if pacing < limits.PACED_PERCENT / 100 * cap or not 0.8 < goodput / cap < 1.25:
         return None
     evidence = (
-        f"max_pacing_rate_bytes_per_s {rate(cap)}, pacing_rate_bytes_per_s {rate(pacing)}",
+        f"max_pacing_rate {rate(cap)}, pacing_rate {rate(pacing)}",
         f"acknowledged {rate(goodput)}",
     )
     return Found("pacing-cap", 0.9, evidence)
@@ -72,7 +71,7 @@ def receive_window(case: Case) -> Found | None:
     own = case.own
     limited, used = own.rwnd_limited_percent, own.snd_wnd_used_percent or 0.0
     moves = own.snd_wnd_spread_percent or 0.0
-    if limited is None:
+    if limited is None or not _is_busy(case):
         return None
     full = used >= limits.WINDOW_FULL_PERCENT
     if not (
@@ -87,6 +86,10 @@ def receive_window(case: Case) -> Found | None:
         f"snd_wnd_bytes {size(own.snd_wnd_bytes)} (at least {size(own.min_snd_wnd_bytes)}, "
         f"spread {percent(moves)}), {percent(used)} of it in flight",
     ]
+    if _window_grows(case):
+        grown = human(own.snd_wnd_growth_percent or 0.0, Unit.PERCENT)
+        evidence.append(f"it grew to {grown} of what it was: the peer is tuning it, give it time")
+        return Found("peer-buffer", limits.CLEAR / limits.DOUBT, tuple(evidence))
     if case.other is not None and case.other.rcvbuf_used_percent is not None:
         return _asked(case.other, confidence, evidence)
     if why := _has_shrunk(case):
@@ -105,6 +108,19 @@ def _asked(other: Measures, confidence: float, evidence: list[str]) -> Found | N
         return None
     evidence += [f"the other end: {line}" for line in slow or small]
     return Found("slow-reader" if slow else "peer-buffer", max(confidence, 0.9), tuple(evidence))
+
+
+def _is_busy(case: Case) -> bool:
+    """Whether it sent for so much of the time that shares of that mean something."""
+    return (case.own.busy_percent or 0.0) >= limits.BUSY_PERCENT_LEAST
+
+
+def _window_grows(case: Case) -> bool:
+    """Whether the peer's window rises all the time, as the automatic tuning of a new one does."""
+    windows = [one.socket.tcp_info.snd_wnd_bytes for one in case.readings if one.socket.tcp_info]
+    known = [window for window in windows if window is not None]
+    grown = (case.own.snd_wnd_growth_percent or 0.0) >= limits.WINDOW_GROWS_PERCENT
+    return grown and min(known) >= known[0] and max(known) == known[-1]
 
 
 def _has_shrunk(case: Case) -> str:
@@ -132,7 +148,7 @@ def send_buffer(case: Case) -> Found | None:
     """The send buffer, by the kernel's clock or by how full it is."""
     own = case.own
     limited = own.sndbuf_limited_percent
-    if limited is not None and limited >= limits.SNDBUF_PERCENT:
+    if limited is not None and limited >= limits.SNDBUF_PERCENT and _is_busy(case):
         return Found("send-buffer", 0.9, _buffer_evidence(case))
     is_full = (
         own.wmem_queued_bytes is not None
@@ -252,7 +268,7 @@ def _is_full(case: Case) -> bool:
 def _steadiness(case: Case) -> str:
     own = case.own
     return (
-        "delivery_rate_bytes_per_s within 10 % of its median in "
+        "delivery_rate within 10 % of its median in "
         f"{percent(own.delivery_steady_percent)} of the samples; rtt_us seldom below "
         f"{micros(own.low_rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}"
     )
@@ -296,12 +312,9 @@ def _model_bytes_per_s(case: Case) -> float | None:
     own = case.own
     if not own.mss_bytes or not own.rtt_us or not own.retrans_percent or not own.retrans_packets:
         return None
-    return mathis_bytes_per_s(own.mss_bytes, own.rtt_us, own.retrans_percent)
-
-
-def mathis_bytes_per_s(mss_bytes: float, rtt_us: float, retrans_percent: float) -> float:
-    """Most that loss-based congestion control reaches at this loss: 1.22 * mss/(rtt * sqrt p)."""
-    return limits.LOSS_MODEL * mss_bytes / (rtt_us / 1e6) / math.sqrt(retrans_percent / 100)
+    return bdp.loss_rate_bytes_per_s(
+        own.retrans_percent, own.rtt_us, own.mss_bytes, limits.LOSS_MODEL
+    )
 
 
 def queueing(case: Case) -> Found | None:
@@ -350,7 +363,7 @@ def path_rate(case: Case) -> Found | None:
     if not uses_cwnd and not (paced is not None and 0.75 < paced < 1.3):
         return None
     evidence = [f"{percent(own.cwnd_used_percent)} of snd_cwnd_packets in flight"]
-    evidence.append(f"acknowledged {rate(goodput)}, pacing_rate_bytes_per_s {rate(pacing)}")
+    evidence.append(f"acknowledged {rate(goodput)}, pacing_rate {rate(pacing)}")
     if own.rtt_us and own.min_rtt_us:
         evidence.append(f"rtt_us {micros(own.rtt_us)}, min_rtt_us {micros(own.min_rtt_us)}")
     return Found("path-rate", 0.8, tuple(evidence))

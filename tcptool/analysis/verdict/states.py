@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import takewhile
 
-from tcptool.analysis.verdict.case import Case, Found, micros, size
+from tcptool.analysis.verdict.case import Case, Found, heard, micros, size
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 from tcptool.model.observation import Reading
@@ -33,13 +33,16 @@ def listener(case: Case) -> Found | None:
         if one.socket.accept_queue is not None and one.socket.backlog is not None
     ]
     waiting, backlog = max(queues, default=(0, None))
+    full = sum(queue > limit for queue, limit in queues)
     if backlog is None:
         return Found("listening", limits.CLEAR, ("the backlog is not known",))
     dropped, near_full = case.own.dropped or 0, 100 * waiting >= NEAR_FULL_PERCENT * backlog
     evidence = [f"accept_queue at most {waiting}, backlog {backlog}: one more finds room"]
     if dropped:
         evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
-    if waiting > backlog or (waiting and near_full and dropped):
+    if full:
+        evidence.append(f"full in {full} of {len(queues)} samples")
+    if 2 * full >= len(queues) or (waiting and near_full and dropped):
         return Found("listener-overflow", 0.98, tuple(evidence))
     if waiting and near_full:
         return Found("listener-filling", 0.9, tuple(evidence))
@@ -54,7 +57,12 @@ def handshake_unanswered(case: Case) -> Found | None:
     if not again:
         return None
     what = "SYN" if case.last.state == "syn-sent" else "SYN-ACK"
-    evidence = [f"state {case.last.state}; the {what} was sent again {again} times, no answer"]
+    evidence = [f"state {case.last.state}; the {what} was sent {again + 1} times, no answer"]
+    if listener := case.listener:
+        evidence.append(
+            f"the listener is here: accept_queue {listener.accept_queue}, "
+            f"backlog {listener.backlog}"
+        )
     if case.last.timer_expires_ms is not None:
         expires = human(case.last.timer_expires_ms, Unit.MILLISECONDS)
         evidence.append(f"next attempt in {expires} (rto_us {micros(case.info.rto_us)})")
@@ -64,38 +72,53 @@ def handshake_unanswered(case: Case) -> Found | None:
 def close_wait(case: Case) -> Found | None:
     """The peer has closed, this side has nothing left to say, and does not close."""
     silent_ms = case.info.last_data_recv_ms
-    if case.last.state != "close-wait" or silent_ms is None or case.moved or _has_queued(case):
+    if case.last.state != "close-wait" or silent_ms is None or _has_queued(case):
         return None
-    if silent_ms <= limits.FORGOTTEN_MS:
+    if case.moved is not False or silent_ms <= limits.FORGOTTEN_MS:
         return None
-    evidence = (
+    evidence = [
         f"state close-wait; last_data_recv_ms {human(silent_ms, Unit.MILLISECONDS)} ago",
         "nothing in the send queue and nothing acknowledged: the application is not answering",
-    )
-    return Found("close-wait", 0.9, evidence)
+    ]
+    if unread := case.unread_bytes:
+        evidence.append(f"{size(unread)} wait unread: it does not even look")
+    # A half-closed connection may wait for its answer: the longer, the less likely.
+    confidence = 0.6 + 0.3 * min(silent_ms / limits.SURELY_FORGOTTEN_MS, 1.0)
+    return Found("close-wait", confidence, tuple(evidence))
 
 
 def zero_window(case: Case) -> Found | None:
     """Data waits and the peer's window is 0; unanswered probes mean that the peer has gone."""
     info = case.info
     closed_window = case.last.timer == "persist" or info.snd_wnd_bytes == 0
-    if not closed_window or not info.notsent_bytes or case.own.acked_bytes:
+    if not closed_window or not info.notsent_bytes or case.moved_out is not False:
         return None
     evidence = [
         f"snd_wnd_bytes {_count(info.snd_wnd_bytes)}, notsent_bytes {info.notsent_bytes} waiting",
         f"acked_bytes did not move in {human(case.own.duration_s, Unit.SECONDS)}; timer "
         f"{case.last.timer}, backoff {_count(info.backoff)}, probes {_count(info.probes)}",
     ]
-    if (info.probes or 0) >= limits.TIMEOUTS_IN_A_ROW:
+    silent_ms = info.last_ack_recv_ms
+    if (info.probes or 0) >= limits.TIMEOUTS_IN_A_ROW or (
+        silent_ms is not None and silent_ms > 2 * _probe_interval_ms(case)
+    ):
+        if silent_ms is not None:
+            evidence.append(f"{heard(silent_ms)}: no answer to the last probes")
         return Found("dead-peer", 0.9, tuple(evidence))
     if case.other is not None and case.other.receive_queue_moves:
         left = size(case.other.receive_queue_bytes)
         evidence.append(f"the other end: receive_queue_bytes {left} and moving: it does read")
         return Found("slow-reader", 0.9, tuple(evidence))
-    if info.last_ack_recv_ms is not None:
-        heard = human(info.last_ack_recv_ms, Unit.MILLISECONDS)
-        evidence.append(f"the peer answers: last_ack_recv_ms {heard} ago")
+    if silent_ms is not None and not info.probes:
+        evidence.append(f"the peer answers: {heard(silent_ms)}")
     return Found("zero-window", 0.95, tuple(evidence))
+
+
+def _probe_interval_ms(case: Case) -> float:
+    """How long it is between two window probes now."""
+    rto_ms = (case.info.rto_us or 0) / 1000
+    backed_off = rto_ms * (1 << min(case.info.backoff or 0, 16))
+    return max(min(backed_off, limits.MOST_PROBE_MS), limits.PROBE_PATIENCE_MS)
 
 
 def dead_peer(case: Case) -> Found | None:
@@ -115,8 +138,7 @@ def dead_peer(case: Case) -> Found | None:
     evidence = [f"probes {info.probes}" + (f" of TCP_KEEPCNT {count}" if count else "")]
     evidence.append(f"unacked_packets 0, notsent_bytes 0, timer {case.last.timer}")
     if info.last_ack_recv_ms is not None:
-        heard = human(info.last_ack_recv_ms, Unit.MILLISECONDS)
-        evidence.append(f"last_ack_recv_ms {heard}: nothing was heard since")
+        evidence.append(f"{heard(info.last_ack_recv_ms)}: nothing was heard since")
     return Found("dead-peer", min(0.6 + 0.1 * most, 0.95), tuple(evidence))
 
 
@@ -137,8 +159,7 @@ def no_acks(case: Case) -> Found | None:
     if mtu:
         return Found("mtu-black-hole", 0.75, (*evidence, *mtu))
     if info.last_ack_recv_ms is not None:
-        heard = human(info.last_ack_recv_ms, Unit.MILLISECONDS)
-        evidence.append(f"last_ack_recv_ms {heard}: nothing was heard since")
+        evidence.append(f"{heard(info.last_ack_recv_ms)}: nothing was heard since")
     return Found("no-acks", min(0.6 + 0.1 * in_a_row, 0.9), tuple(evidence))
 
 
@@ -172,15 +193,17 @@ def _swallows_large_segments(case: Case) -> tuple[str, ...]:
 
 
 def idle(case: Case) -> Found | None:
-    """No byte either way, and nothing that waits."""
-    if case.own.samples < 2 or case.moved or _has_queued(case) or case.last.receive_queue_bytes:
+    """No byte either way, and nothing that waits to be sent."""
+    if case.own.samples < 2 or case.moved is not False or _has_queued(case):
         return None
     info = case.info
     silence = [ms for ms in (info.last_data_sent_ms, info.last_data_recv_ms) if ms is not None]
     evidence = [f"no byte acknowledged or received in {human(case.own.duration_s, Unit.SECONDS)}"]
     if silence:
         evidence.append(f"last data {human(min(silence), Unit.MILLISECONDS)} ago")
-    evidence.append(f"send queue {size(case.last.send_queue_bytes)}, receive queue 0 B")
+    evidence.append(
+        f"send queue {size(case.last.send_queue_bytes)}, receive queue {size(case.unread_bytes)}"
+    )
     return Found("idle", 0.95, tuple(evidence))
 
 

@@ -116,7 +116,7 @@ def _page(one: Diagnosis, look: Look) -> Iterator[str]:
         yield from _goal(one.goal, look)
     for number, note in enumerate(one.notes):
         yield from _row("note" if number == 0 else "", note, look)
-    if any(advice.command for advice in one.advice):
+    if one.again and any(advice.command for advice in one.advice):
         yield from _command("then", one.again, look)
 
 
