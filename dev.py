@@ -41,6 +41,7 @@ DEBIAN_PACKAGES = {
     "nft": "nftables",
     "nginx": "nginx-light",
     "ss": "iproute2",
+    "sysctl": "procps",
     "tmux": "tmux",
     "wrk": "wrk",
     "zsh": "zsh",

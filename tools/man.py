@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tcptool.catalog.host_checks import HOST_CHECKS
 from tcptool.catalog.methods import METHODS
 from tcptool.catalog.misbehaviours import MISBEHAVIOURS
 from tcptool.catalog.profiles import BUILT_IN
@@ -41,6 +42,7 @@ def _page(command: Command, all_commands: list[Command]) -> str:
         *(_profiles() if command.name == "profiles" else []),
         *(_misbehaviours() if command.name == "serve" else []),
         *(_verdicts() if command.name == "diagnose" else []),
+        *(_checks() if command.name == "doctor" else []),
         *([written] if written else []),
         *_examples(command, written),
         ".SH EXIT STATUS",
@@ -119,6 +121,13 @@ def _verdicts() -> Iterator[str]:
         yield roff(f"{verdict.meaning} Decided by: {verdict.decided}.")
         if verdict.pitfall:
             yield roff(f"Pitfall: {verdict.pitfall}")
+
+
+def _checks() -> Iterator[str]:
+    yield ".SH CHECKS"
+    for check in HOST_CHECKS.values():
+        yield f".TP\n\\fB{roff(check.id)}\\fR {roff(check.title)} ({check.layer}, {check.aspect})"
+        yield roff(f"{check.why} Speaks up: {check.rule}.")
 
 
 def _profiles() -> Iterator[str]:

@@ -25,6 +25,7 @@ from tcptool.errors import EXIT_MEANINGS
 from tcptool.model.change import ChangeReport
 from tcptool.model.connect import ConnectReport
 from tcptool.model.diagnosis import DiagnoseReport
+from tcptool.model.doctor import DoctorReport
 from tcptool.model.explanation import Explanation
 from tcptool.model.inspection import Derived, Inspection, Sample, WatchEnd
 from tcptool.model.latency import LatencyReport
@@ -246,6 +247,7 @@ DATA: Final[dict[str, Callable[[_Builder], Schema]]] = {
     "profiles-show": lambda builder: builder.of(Profile),
     "options": lambda builder: builder.of(tuple[OptionSurvey, ...]),
     "diagnose": lambda builder: builder.of(DiagnoseReport),
+    "doctor": lambda builder: builder.of(DoctorReport),
     "apply": lambda builder: builder.of(ChangeReport),
     "verify": lambda builder: builder.of(ChangeReport),
     "undo": lambda builder: builder.of(ChangeReport),

@@ -9,6 +9,8 @@ from tcptool.analysis.option_marks import MARK_MEANINGS
 from tcptool.catalog import derived
 from tcptool.catalog.attributes import BbrInfo, DctcpInfo, MptcpInfo, SocketMemory, VegasInfo
 from tcptool.catalog.columns import COLUMNS, Derived, Info, column_names
+from tcptool.catalog.counters import COUNTERS, Counter
+from tcptool.catalog.host_checks import HOST_CHECKS, HostCheck
 from tcptool.catalog.options import OPTIONS, SocketOption, find_option
 from tcptool.catalog.registry import Member, members
 from tcptool.catalog.states import (
@@ -20,6 +22,7 @@ from tcptool.catalog.states import (
     TIMERS,
     Meaning,
 )
+from tcptool.catalog.sysctls import SYSCTLS, Sysctl
 from tcptool.catalog.tcp_info import GROUPS, TcpInfo
 from tcptool.catalog.verdicts import VERDICTS, Verdict
 from tcptool.errors import NotFound
@@ -84,6 +87,9 @@ def every_explanation() -> Iterator[Explanation]:
                 yield _member(name, kind, member, "")
     for option in OPTIONS:
         yield _option(option)
+    yield from map(_sysctl, SYSCTLS.values())
+    yield from map(_counter, COUNTERS.values())
+    yield from map(_check, HOST_CHECKS.values())
     for kind, table in _TABLES.items():
         for number, meaning in table.items():
             yield _plain(meaning.word, kind, meaning.doc, Unit.COUNT, (("number", str(number)),))
@@ -181,6 +187,54 @@ def _option(option: SocketOption) -> Explanation:
         source=option.source,
         kernel_name=option.name,
         facts=tuple((what, value) for what, value in facts.items() if value),
+    )
+
+
+def _sysctl(sysctl: Sysctl) -> Explanation:
+    facts = [("default", sysctl.default)] if sysctl.default else []
+    scope = "the whole host" if sysctl.host_wide else "each network namespace"
+    return Explanation(
+        name=sysctl.name,
+        kind="sysctl",
+        meaning=sysctl.doc,
+        unit=sysctl.unit.value,
+        pitfall=sysctl.pitfall,
+        since="",
+        source=sysctl.source,
+        kernel_name=sysctl.name.rpartition(".")[2],
+        facts=(*facts, ("one for", scope)),
+    )
+
+
+def _counter(counter: Counter) -> Explanation:
+    return Explanation(
+        name=counter.name,
+        kind="counter",
+        meaning=counter.doc,
+        unit="",
+        pitfall=counter.pitfall,
+        since="",
+        source="snmp_counter.rst",
+        kernel_name=counter.place.rpartition(" ")[2],
+        facts=(("stands in", counter.place),),
+    )
+
+
+def _check(check: HostCheck) -> Explanation:
+    return Explanation(
+        name=check.id,
+        kind="check of doctor",
+        meaning=f"{check.title}: {check.why}",
+        unit="",
+        pitfall="",
+        since="",
+        source=check.source,
+        kernel_name="",
+        facts=(
+            ("speaks up", check.rule),
+            ("layer", check.layer.value),
+            ("aspect", check.aspect.value),
+        ),
     )
 
 

@@ -16,9 +16,9 @@ class Severity(enum.StrEnum):
     SKIP = "skip"
     OK = "ok"
     INFO = "info"
-    """A setting differs from the usual, without evidence of harm."""
+    """A setting differs from the usual without evidence of harm, or harm is past."""
     WARN = "warn"
-    """Harm since boot, or a limit that is nearly used up."""
+    """Harm that is not grave yet, or a limit that is nearly used up."""
     FAIL = "fail"
     """Harm that happens now."""
 

@@ -74,8 +74,14 @@ COMMANDS: Final = {
         "tcptool.cli.diagnose",
         "diagnose_command",
     ),
+    "doctor": Spec(
+        "Check what harms TCP on this host now, and say what to do about it.",
+        JUDGE,
+        "tcptool.cli.doctor",
+        "doctor_command",
+    ),
     "explain": Spec(
-        "Explain a field, option, state, timer or verdict: meaning, unit, pitfalls.",
+        "Explain a field, option, state, counter, sysctl or verdict: meaning, unit, pitfalls.",
         JUDGE,
         "tcptool.cli.explain",
         "explain_command",

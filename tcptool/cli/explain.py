@@ -19,8 +19,8 @@ def explain_command(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="Fields, columns, options, states or timers, as "
-            "`rtt`, `tcpi_rcv_space`, `SO_SNDBUF` or `close-wait`.",
+            help="Fields, columns, options, states, counters or sysctls, as "
+            "`rtt`, `tcpi_rcv_space`, `SO_SNDBUF`, `close-wait` or `tcp_rmem`.",
             show_default=False,
         ),
     ] = None,
@@ -28,7 +28,7 @@ def explain_command(
     color: ColorMode = Color.AUTO,
     debug: Debug = False,
 ) -> None:
-    """Explain a field, option, state, timer or verdict: meaning, unit, pitfalls.
+    """Explain a field, option, state, counter, sysctl or verdict: meaning, unit, pitfalls.
 
     Without a NAME, all names are listed.
     """
@@ -55,4 +55,6 @@ EPILOG = """Examples:
   tcptool explain rtt
 
   tcptool explain rwnd_limited SO_SNDBUF close-wait
+
+  tcptool explain tcp_rmem ListenOverflows
 """

@@ -13,9 +13,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 from tcptool.catalog.diag import IPPROTO_TCP
+from tcptool.catalog.route import NETLINK_ROUTE
 from tcptool.linux.netlink import DiagSocket
 from tcptool.linux.netns import open_netns, run_inside
 from tcptool.linux.procfs import ProcFs
+from tcptool.linux.sysfs import SysFs
 
 if TYPE_CHECKING:
     from tcptool.linux.borrow import Descriptor
@@ -30,12 +32,19 @@ class Kernel(Protocol):
     """What tcptool asks of Linux."""
 
     proc: ProcFs
+    sys: SysFs
 
     def diag(self, request: bytes) -> Iterator[bytes]:
         """Send one sock_diag request; yield datagrams of socket messages.
 
         Raises OSError with the kernel's errno: ENOENT for an exact query that finds nothing
         and for a protocol without a handler.
+        """
+
+    def route(self, request: bytes) -> Iterator[bytes]:
+        """Send one rtnetlink request for a dump; yield datagrams of its answers.
+
+        Raises OSError with the kernel's errno.
         """
 
     def borrow(self, pid: int, fd: int) -> AbstractContextManager[Descriptor]:
@@ -100,6 +109,7 @@ class LiveKernel:
 
     def __init__(self, netns: int | None = None) -> None:
         self.proc = ProcFs()
+        self.sys = SysFs()
         self._netns = netns
         self._idle: list[DiagSocket] = []
         self._opened = ExitStack()
@@ -134,6 +144,14 @@ class LiveKernel:
                 self._idle.append(conversation)
             else:
                 conversation.close()
+
+    def route(self, request: bytes) -> Iterator[bytes]:
+        """See ``Kernel``.  Asked seldom, so the socket is not kept."""
+        conversation = self._here(lambda: DiagSocket(NETLINK_ROUTE))
+        try:
+            yield from conversation.ask(request)
+        finally:
+            conversation.close()
 
     def borrow(self, pid: int, fd: int) -> AbstractContextManager[Descriptor]:
         """See ``Kernel``."""

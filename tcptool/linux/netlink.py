@@ -1,4 +1,4 @@
-"""A conversation with sock_diag over a netlink socket.
+"""A conversation with sock_diag, or with rtnetlink, over a netlink socket.
 
 One request at a time per socket (a second dump gets EBUSY).  A dump is pulled by its reader,
 so a slow reader loses nothing.  A netlink socket stays in the network namespace where it
@@ -33,9 +33,9 @@ _DONE_BYTES: Final = HEADER.size + 4
 class DiagSocket:
     """One netlink socket and its sequence numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = NETLINK_SOCK_DIAG) -> None:
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
         self._sequence = 0
 
@@ -44,7 +44,7 @@ class DiagSocket:
         self._socket.close()
 
     def ask(self, request: bytes) -> Iterator[bytes]:
-        """Send a request and yield datagrams that hold socket messages and nothing else.
+        """Send a request and yield datagrams that hold its answers and nothing else.
 
         Raises OSError with the kernel's errno.  Abandoning the iterator leaves replies
         unread: close the socket then.

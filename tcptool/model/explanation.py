@@ -10,7 +10,8 @@ class Explanation:
     """One entry of the catalogs.
 
     ``kind``: ``tcp_info field``, ``column``, ``derived value``, ``socket option``, ``state``,
-    ``congestion state``, ``timer``, ``negotiated option``, ``memory`` or ``congestion control``.
+    ``congestion state``, ``timer``, ``negotiated option``, ``memory``, ``congestion control``,
+    ``verdict``, ``sysctl``, ``counter`` or ``check of doctor``.
     ``facts`` are further properties as (what, value) pairs, in reading order.
     """
 

@@ -32,6 +32,7 @@ from typing import Final, NamedTuple
 from tcptool.catalog import diag
 from tcptool.catalog.diag import IPPROTO_TCP, V4_MAPPED
 from tcptool.catalog.registry import UNLIMITED, Member, members
+from tcptool.catalog.route import RTM_GETLINK
 from tcptool.catalog.states import LISTEN, TCP_STATES, TIMERS, Meaning, number
 from tcptool.catalog.tcp_info import SIZE_BYTES, TcpInfo
 from tcptool.decode.address import packed_address
@@ -57,6 +58,7 @@ from tcptool.linux.borrow import (
     explain,
 )
 from tcptool.linux.procfs import ProcFs
+from tcptool.linux.sysfs import SysFs
 
 Address = tuple[str, int]
 FieldValue = int | str | tuple[str, ...] | None
@@ -424,6 +426,8 @@ class FakeKernel:
     ``has_mptcp`` is False for one without MPTCP.  ``refusals`` gives the errno with which
     borrowing from a process fails.  ``namespaces`` holds the kernels that ``inside`` gives, by
     name, pid or path.  ``datagram_bytes`` is the most that one datagram of a dump carries.
+    ``links`` and ``qdiscs`` hold the rtnetlink messages that ``route`` gives, and
+    ``errno_for_route`` makes it fail.
 
     ``wait`` does not wait: it moves both clocks on and then calls ``on_wait``, which may change
     the sockets or raise KeyboardInterrupt.  ``requests``, ``borrows`` and ``waits`` list what
@@ -448,12 +452,17 @@ class FakeKernel:
     requests: list[bytes] = field(default_factory=list)
     borrows: list[tuple[int, int]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    links: list[bytes] = field(default_factory=list)
+    qdiscs: list[bytes] = field(default_factory=list)
+    errno_for_route: int | None = None
     tree: ProcTree = field(init=False)
     proc: ProcFs = field(init=False)
+    sys: SysFs = field(init=False)
 
     def __post_init__(self) -> None:
         self.tree = ProcTree(self.root / "proc")
         self.proc = ProcFs(str(self.tree.root))
+        self.sys = SysFs(str(self.root / "sys"))
 
     def diag(self, request: bytes) -> Iterator[bytes]:
         """See ``Kernel``."""
@@ -469,6 +478,13 @@ class FakeKernel:
             yield from self._dump(wanted, entries)
         else:
             yield _trimmed(_exactly(wanted, entries), wanted.extensions)
+
+    def route(self, request: bytes) -> Iterator[bytes]:
+        """See ``Kernel``: the messages of ``links`` or ``qdiscs``."""
+        if self.errno_for_route is not None:
+            raise OSError(self.errno_for_route, os.strerror(self.errno_for_route))
+        kind = next(messages(request)).type
+        yield from self.links if kind == RTM_GETLINK else self.qdiscs
 
     def _entries(self, protocol: int) -> list[_Entry]:
         raw = self.mptcp_sockets if protocol == diag.IPPROTO_MPTCP else self.sockets

@@ -72,6 +72,8 @@ def test_importing_the_command_tree_loads_nothing_slow() -> None:
         "completion bash",
         "__complete sockets 1",
         "__complete netns x",
+        "doctor --rtt 80ms --rate 1gbit",
+        "doctor --help",
     ],
 )
 def test_a_command_loads_nothing_slow(line: str) -> None:
