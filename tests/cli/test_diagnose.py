@@ -15,6 +15,7 @@ from tcptool.catalog import diag
 from tcptool.catalog.attributes import BbrInfo
 from tcptool.catalog.verdicts import UNCLEAR
 from tcptool.cli.session import Session
+from tcptool.decode.netlink import attribute
 from tcptool.errors import ExitCode
 from tests.cli.living import MOVING, PLACE, WELL, Living
 from tests.cli.scene import CLIENT, WEB, Outcome, memory, run
@@ -144,6 +145,35 @@ def test_an_mptcp_connection_is_judged_by_its_subflow(living: Make) -> None:
     one.kernel.mptcp_sockets.append(diag_message(local=WEB, peer=CLIENT, inode=701, cookie=0x4004))
     data = data_of(diagnose(one, "sk:4004", "--json"))
     assert [(f["protocol"], f["cookie"]) for f in data["diagnoses"]] == [("tcp", "1001")]
+
+
+def test_of_a_subflow_that_was_found_the_options_are_not_known(living: Make) -> None:
+    ulp = attribute(1, b"mptcp\0")
+    one = living(more={"attributes": {diag.ATTR_ULP_INFO: ulp, diag.ATTR_SKMEMINFO: memory()}})
+    outcome = diagnose(one, ":51844", "--json")
+    assert data_of(outcome)["diagnoses"][0]["handle"] == "42:9"
+    [missing] = json.loads(outcome.out)["missing"]
+    assert missing["why"] == "it is a subflow of an MPTCP connection"
+
+
+def test_a_handshake_with_a_listener_of_this_host(living: Make) -> None:
+    one = living()
+    waiting = diag_message(
+        "syn-sent", local=("192.0.2.10", 40_000), peer=WEB, cookie=0x7007, inode=950,
+        timer="retransmit", retrans=2, tcp_info={"retransmits": 2},
+    )  # fmt: skip
+    one.kernel.sockets.append(waiting)
+    [found] = data_of(diagnose(one, "sk:7007", "--json"))["diagnoses"]
+    assert (found["verdict"], found["other_handle"]) == ("handshake-unanswered", "42:6")
+    assert found["advice"][0]["command"] == "tcptool listeners 42:6"
+    # One that is far away is not looked for here.
+    far = diag_message(
+        "syn-sent", local=("192.0.2.10", 40_001), peer=("198.51.100.9", 443), cookie=0x7008,
+        inode=951, timer="retransmit", retrans=2, tcp_info={"retransmits": 2},
+    )  # fmt: skip
+    one.kernel.sockets.append(far)
+    [found] = data_of(diagnose(one, "sk:7008", "--json"))["diagnoses"]
+    assert found["other_handle"] is None
 
 
 # -- what cannot be ----------------------------------------------------------------------------
