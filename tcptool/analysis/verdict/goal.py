@@ -79,7 +79,7 @@ def _requirements(case: Case, wanted: int, rtt_us: float) -> Iterator[Requiremen
         text = "the largest send buffer that is tuned by itself"
         yield _at_least("net.ipv4.tcp_wmem[2]", needed, most, "host", text)
     cap = case.info.max_pacing_rate_bytes_per_s
-    if isinstance(cap, int):
+    if isinstance(cap, int) and cap:  # 0 is no cap
         yield Requirement(
             name="max_pacing_rate_bytes_per_s",
             unit=Unit.BYTES_PER_SECOND.value,

@@ -55,7 +55,8 @@ def pacing_cap(case: Case) -> Found | None:
     """SO_MAX_PACING_RATE, and reached."""
     cap, pacing = case.info.max_pacing_rate_bytes_per_s, case.own.pacing_bytes_per_s
     goodput = case.own.goodput_bytes_per_s
-    if cap in (None, UNLIMITED) or not isinstance(cap, int) or not pacing or not goodput:
+    # 0 is no cap: tcp_update_skb_after_send() waits only where the rate is not 0 (measured too).
+    if not isinstance(cap, int) or not cap or not pacing or not goodput:
         return None
     if pacing < limits.PACED_PERCENT / 100 * cap or not 0.8 < goodput / cap < 1.25:
         return None

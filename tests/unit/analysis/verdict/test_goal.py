@@ -113,6 +113,12 @@ def test_what_holds_it_back_now_may_still_be_in_the_way() -> None:
     assert goal.reachable is None
 
 
+def test_a_pacing_rate_of_0_is_no_cap() -> None:
+    goal = goal_of(sender(**WIDE, info={"max_pacing_rate_bytes_per_s": 0}))
+    assert "max_pacing_rate_bytes_per_s" not in [one.name for one in goal.requirements]
+    assert goal.reachable is True
+
+
 def test_what_fails_outweighs_what_is_not_known() -> None:
     assert goal_of(sender(snd_wnd_bytes=65_536), sysctls={}).reachable is False
 

@@ -118,6 +118,7 @@ def capped(goodput: float = 1.0, pacing: Any = 625_000, cap: Any = 625_000) -> d
         (capped(goodput=0.79), False),
         (capped(goodput=1.26), False),
         (capped(cap=UNLIMITED), False),
+        (capped(cap=0), False),  # not paced at all
         (capped(cap=None), False),
         (capped(pacing=UNLIMITED), False),
         (capped(pacing=0), False),
