@@ -360,8 +360,8 @@ def check(found: Diagnosis) -> None:
         assert not isinstance(value, float) or math.isfinite(value), name
     for one in found.advice:
         words = shlex.split(one.command or "")
-        if "tcptool" in words:
-            values = [word for word in words if "=" in word]
+        if "apply" in words:
+            values = [word for word in words[words.index("apply") :] if "=" in word]
             assert values
             for word in values:
                 parse_assignment(word)

@@ -74,6 +74,11 @@ def test_listeners(waiting: Any, backlog: int, drops: Any, verdict: str) -> None
     assert ("drops rose by 1" in text(found)) is (drops == [5, 6])
 
 
+@pytest.mark.parametrize(("waiting", "backlog"), [(3, None), (None, 2)])
+def test_listener_of_which_half_is_known(waiting: int | None, backlog: int | None) -> None:
+    assert still("listen", accept_queue=waiting, backlog=backlog).verdict == "listening"
+
+
 def test_listener_of_which_little_is_known() -> None:
     found = still("listen", accept_queue=None, backlog=None)
     assert (found.verdict, found.evidence) == ("listening", ("the backlog is not known",))
