@@ -105,8 +105,7 @@ def _attempts(scenarios: Sequence[Scenario], runs: int, seed: int, vary: bool) -
 
 
 def _matrix(attempts: Sequence[Attempt]) -> str:
-    """Expected by got: how often, and the mean confidence.  Verdicts never given wrongly share
-    the column "right"."""
+    """Expected by got: how often, and the mean confidence; one column for all that is right."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for one in attempts:
         expected = " or ".join(sorted(one.scenario.expected))
