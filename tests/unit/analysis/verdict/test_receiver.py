@@ -99,6 +99,11 @@ def test_loss_on_the_way_in_is_told() -> None:
     assert "rcv_ooopack" not in text(judged(receiver()))
 
 
+def test_how_much_of_the_window_is_used_is_told_where_it_is_known() -> None:
+    assert "38.1 % of rcv_wnd_bytes (65536 B) used a round trip" in text(judged(receiver()))
+    assert "a round trip" not in text(judged(receiver(info={"rcv_rtt_us": 0})))
+
+
 # -- who receives ------------------------------------------------------------------------------
 
 

@@ -173,9 +173,9 @@ CLOSED = {"snd_wnd_bytes": 0, "notsent_bytes": 5000, "probes": 0, "last_ack_recv
 def test_windows(info: dict[str, Any], fields: dict[str, Any], verdict: str) -> None:
     found = still(info=info, **fields)
     assert found.verdict == verdict
-    assert ("the peer answers" in text(found)) is (
-        verdict == "zero-window" and info["last_ack_recv_ms"] is not None
-    )
+    known = info["last_ack_recv_ms"] is not None
+    assert ("the peer answers" in text(found)) is (verdict == "zero-window" and known)
+    assert ("no answer to the last probes" in text(found)) is (verdict == "dead-peer" and known)
 
 
 @pytest.mark.parametrize(
