@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from tcptool.analysis.measures import measure
-from tcptool.analysis.verdict.receiver import reads_slowly
+from tcptool.analysis.verdict.case import open_case
+from tcptool.analysis.verdict.receiver import is_at_scale_limit, reads_slowly
 from tcptool.catalog import thresholds as limits
 from tcptool.model.diagnosis import Diagnosis
-from tests.unit.analysis.verdict.observations import LIMITS, MIB, judged, readings, receiver
+from tests.unit.analysis.verdict.observations import (
+    LIMITS,
+    MIB,
+    judged,
+    observed,
+    readings,
+    receiver,
+)
 
 SMALL: dict[str, Any] = {
     "mbit": 10.0,
@@ -90,6 +98,16 @@ def test_why_a_window_is_small(around: dict[str, Any], end: dict[str, Any], line
     assert line in text(found)
     others = judged(receiver(**wide), options={"SO_BUF_LOCK": ("send",)})
     assert line not in text(others)
+
+
+def test_a_window_that_nothing_caps_has_no_such_reason() -> None:
+    for info in ({}, {"rcv_wscale": None}):
+        found = judged(receiver(**SMALL, info=info), sysctls={} if info else LIMITS)
+        assert found.verdict == "local-buffer"
+        for reason in ("SO_RCVBUF", "is reached", "of the handshake"):
+            assert reason not in text(found)
+    unknown = receiver(info={"rcv_wnd_bytes": None, "rcv_wscale": 0})
+    assert not is_at_scale_limit(open_case(observed(unknown)))
 
 
 def test_loss_on_the_way_in_is_told() -> None:
