@@ -417,6 +417,8 @@ def test_a_listener_on_this_host_is_pointed_to(live: bool) -> None:
     assert found.advice[0].who == "application"
     assert any("accept_queue 3, backlog 2" in line for line in found.evidence)
     assert "firewalls" in judged(own).advice[0].text
+    no_listener = readings({}, sock_fields={"state": "syn-recv"})
+    assert "firewalls" in judged(own, no_listener).advice[0].text
 
 
 def test_what_waits_unread_is_said_where_nobody_closes() -> None:
