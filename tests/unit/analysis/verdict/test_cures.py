@@ -35,6 +35,7 @@ LOST: dict[str, Any] = STILL | {
     "delivered_packets": 2,
 }  # fmt: skip
 HANDLE = "42:9"
+LOCKED: dict[str, Any] = {"SO_BUF_LOCK": ("send",)}
 AT_RMEM = LIMITS | {"net.ipv4.tcp_rmem[2]": 131_072}
 
 
@@ -401,6 +402,17 @@ def test_a_namespace_s_name_is_quoted() -> None:
 def test_a_congestion_control_may_need_a_right(allowed: tuple[str, ...], right: str) -> None:
     found = CASES["loss"](options={}, allowed=allowed)
     assert only(found, "bbr").command == f"{right}tcptool apply 42:9 congestion=bbr"
+
+
+def test_no_module_is_loaded_for_a_socket_that_nobody_can_reach() -> None:
+    found = CASES["loss"](live=False, controls=("reno", "cubic"))
+    assert commands(found) == []
+
+
+def test_a_lock_that_could_not_be_read_is_said() -> None:
+    for options in (None, LOCKED):
+        texts = " ".join(one.text for one in CASES["send-buffer"](options=options).advice)
+        assert ("SO_BUF_LOCK could not be read" in texts) is (options is None)
 
 
 def test_a_lock_of_the_other_buffer_stays() -> None:
