@@ -295,7 +295,7 @@ _ALL: Final = (
     ),
     Verdict(
         UNCLEAR,
-        "unclear",
+        "nothing stands out",
         Severity.INFO,
         "nobody",
         "No test fits well enough to say so.",

@@ -420,7 +420,7 @@ def test_what_is_closest_is_said_where_it_is_unclear(
     monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
     monkeypatch.setattr("tcptool.actions.diagnose.load_percent", lambda: 300.0)
     out = diagnose(living(fields={"notsent_bytes": 0}), "42:9", "--for", "100ms").out
-    assert "unclear; closest is application-limited" in out
+    assert "nothing stands out; closest is application-limited" in out
     assert "this host is overloaded (300 % of its processors)" in out
 
 

@@ -37,7 +37,7 @@ def listener(case: Case) -> Found | None:
     if backlog is None:
         return Found("listening", limits.CLEAR, ("the backlog is not known",))
     dropped, near_full = case.own.dropped or 0, 100 * waiting >= NEAR_FULL_PERCENT * backlog
-    evidence = [f"accept_queue at most {waiting}, backlog {backlog}: one more finds room"]
+    evidence = [f"accept_queue at most {waiting}, backlog {backlog} (and one more)"]
     if dropped:
         evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
     if full:
@@ -177,9 +177,10 @@ def _swallows_large_segments(case: Case) -> tuple[str, ...]:
     if mss is None or info.unacked_packets is None:
         return ()
     flying = (case.last.send_queue_bytes or 0) - (info.notsent_bytes or 0)
-    if flying < limits.FULL_SIZE * mss:
+    mean_flying = flying // info.unacked_packets  # a message ends with a smaller one
+    if flying < limits.FULL_SIZE * mss or mean_flying < limits.SMALL_SEGMENT * mss:
         return ()
-    about = f"about {flying // info.unacked_packets} bytes a segment in flight, mss {mss}"
+    about = f"about {mean_flying} bytes a segment in flight, mss {mss}"
     if case.own.received_bytes:
         return (about, f"yet {case.own.received_bytes} bytes came from the peer meanwhile")
     acked, delivered = info.acked_bytes, info.delivered_packets

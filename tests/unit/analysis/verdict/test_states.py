@@ -251,6 +251,7 @@ SMALL_BEFORE = {"acked_bytes": 1001}
         ({"retransmits": limits.TIMEOUTS_IN_A_ROW}, FULL, "no-acks"),
         (SMALL_BEFORE, FULL, "mtu-black-hole"),
         (SMALL_BEFORE, {"send_queue_bytes": 1200}, "no-acks"),  # not one that is full-size
+        (SMALL_BEFORE, {"send_queue_bytes": 5000}, "no-acks"),  # ten of 450 bytes
         (SMALL_BEFORE, {"send_queue_bytes": None}, "no-acks"),
         (SMALL_BEFORE | {"snd_mss_bytes": None}, FULL, "no-acks"),
         (SMALL_BEFORE | {"acked_bytes": None}, FULL, "no-acks"),
