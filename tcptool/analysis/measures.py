@@ -96,6 +96,7 @@ def measure(readings: Sequence[Reading]) -> Measures:
             share_percent(_in_flight_bytes(i), i.snd_wnd_bytes) for i in infos
         ),
         snd_wnd_spread_percent=_spread(i.snd_wnd_bytes for i in infos),
+        snd_wnd_standing_percent=_standing(i.snd_wnd_bytes for i in infos),
         snd_wnd_growth_percent=share_percent(infos[-1].snd_wnd_bytes, infos[0].snd_wnd_bytes),
         rcv_rtt_us=rcv_rtt,
         rcv_wnd_bytes=rcv_wnd,
@@ -261,6 +262,13 @@ def _steady(values: Iterable[int | None]) -> float | None:
     known = [value for value in values if value is not None]
     middle = _median(known)
     return _share(abs(value - middle) <= _NEAR * middle for value in known) if middle else None
+
+
+def _standing(values: Iterable[int | None]) -> float | None:
+    """Share of the values that are their median, unless that is 0."""
+    known = [value for value in values if value is not None]
+    middle = _median(known)
+    return _share(value == middle for value in known) if middle else None
 
 
 def _spread(values: Iterable[int | None]) -> float | None:

@@ -63,8 +63,9 @@ RWND_HINT_PERCENT: Final = 5.0
 WINDOW_FULL_PERCENT: Final = 75.0
 WINDOW_MOVES_PERCENT: Final = 15.0
 WINDOW_SHRINKS_PERCENT: Final = 5.0
-WINDOW_STANDS_PERCENT: Final = 0.5
-"""Spread of snd_wnd: 0 % for a small buffer, 3-235 % for a slow reader."""
+WINDOW_STANDS_PERCENT: Final = 80.0
+"""Share of samples in which snd_wnd is its median: 100 % for a small buffer, unless its reader
+gets no processor for a while; 1-68 % for a slow reader."""
 WINDOW_GROWS_PERCENT: Final = 120.0
 CWND_REMEMBERS: Final = 3.0
 CWND_REMEMBERS_BBR: Final = 5.0

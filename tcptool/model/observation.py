@@ -101,7 +101,7 @@ class Measures:
     Bytes, packets and times are changes over the window, unless they are a median (rtt,
     windows, buffers).  Percentages of samples: ``app_limited`` had the bit, ``held`` had
     0 < notsent < mss with room in window and cwnd, ``held_empty`` (of those held) had nothing in
-    flight, ``delivery_steady`` had a delivery rate within 10 % of its median, ``dry`` had less
+    flight, ``snd_wnd_standing`` had its median exactly, ``delivery_steady`` had a delivery rate within 10 % of its median, ``dry`` had less
     than a segment unsent, ``in_loss`` were in the congestion state loss.
     """
 
@@ -152,6 +152,7 @@ class Measures:
     min_snd_wnd_bytes: int | None = None
     snd_wnd_used_percent: float | None = None
     snd_wnd_spread_percent: float | None = None
+    snd_wnd_standing_percent: float | None = None
     snd_wnd_growth_percent: float | None = None
     sndbuf_bytes: float | None = None
     sndbuf_moves: bool | None = None

@@ -127,6 +127,8 @@ def _window_grows(case: Case) -> bool:
 def _has_shrunk(case: Case) -> str:
     """What shows that the window was larger once; cwnd remembers it."""
     own = case.own
+    if (own.snd_wnd_standing_percent or 0.0) >= limits.WINDOW_STANDS_PERCENT:
+        return ""  # nobody reads so evenly; if it was larger, its buffer was made smaller
     if (own.snd_wnd_spread_percent or 0.0) >= limits.WINDOW_SHRINKS_PERCENT:
         return "the window moves: the peer reads, and not fast enough"
     if own.min_snd_wnd_bytes == 0:
@@ -134,8 +136,6 @@ def _has_shrunk(case: Case) -> str:
     cwnd, window, mss = own.cwnd_packets, own.snd_wnd_bytes, own.mss_bytes
     if not cwnd or not window or not mss or cwnd <= limits.INITIAL_CWND:
         return ""
-    if (own.snd_wnd_spread_percent or 0.0) < limits.WINDOW_STANDS_PERCENT:
-        return ""  # nobody reads so evenly; it was made smaller after the handshake
     once = limits.CWND_REMEMBERS_BBR if case.is_bbr else limits.CWND_REMEMBERS
     if cwnd * mss < once * window:
         return ""
