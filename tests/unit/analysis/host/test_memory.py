@@ -66,6 +66,11 @@ def test_tcp_mem_in_bytes() -> None:
     assert judged("H-14", unknown).severity is Severity.OK
 
 
+def test_half_of_what_it_takes_is_not_judged() -> None:
+    no_limit = host(sysctls={"net.ipv4.tcp_mem": "0 0 0"}, **used(100))
+    assert judged("H-14", no_limit).summary == "no pressure, and no drop for want of memory"
+
+
 def test_another_namespace_has_counters_only() -> None:
     verdict = judged("H-14", host(sysctls={"net.ipv4.tcp_mem": None}))
     assert (verdict.severity, verdict.summary) == (

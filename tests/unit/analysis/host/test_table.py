@@ -69,6 +69,16 @@ def test_without_tcp_info_connections_are_not_judged(check: str) -> None:
     assert (verdict.severity, verdict.summary) == (Severity.SKIP, "no tcp_info: no sock_diag")
 
 
+def test_a_counter_that_is_new_or_gone_cannot_be_compared() -> None:
+    left = {name: 0 for name in READING.counters if name != "TcpExtTCPTimeouts"}
+    for part in ("before", "after"):
+        verdict = judged("H-02", host(**{part: {"counters": left}}))
+        assert (verdict.severity, verdict.summary) == (
+            Severity.SKIP,
+            "no counter TcpExtTCPTimeouts",
+        )
+
+
 def test_the_order() -> None:
     state = host(
         {"TcpExtTCPRcvCollapsed": 1},
