@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_without_tcp_info_connections_are_not_judged(check: str) -> None:
 def test_a_counter_that_is_new_or_gone_cannot_be_compared() -> None:
     left = {name: 0 for name in READING.counters if name != "TcpExtTCPTimeouts"}
     for part in ("before", "after"):
-        verdict = judged("H-02", host(**{part: {"counters": left}}))
+        readings: dict[str, Any] = {part: {"counters": left}}
+        verdict = judged("H-02", host(**readings))
         assert (verdict.severity, verdict.summary) == (
             Severity.SKIP,
             "no counter TcpExtTCPTimeouts",
