@@ -92,7 +92,7 @@ def _ports_in_use(facts: Facts, ports: set[int]) -> dict[tuple[str, str, int], s
 
 def _more_ports(facts: Facts, ports: range) -> Remedy:
     rate = human(float(f"{len(ports) / TIME_WAIT_S:.3g}"), Unit.COUNT)
-    usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0]
+    usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0] + 1
     low, high = _USUAL_RANGE if usual else _WIDE_RANGE
     return facts.set(
         {_RANGE: f"{low} {high}"},

@@ -60,7 +60,7 @@ def accept_queues(facts: Facts) -> Verdict:
         if "tcp_info" in facts.state.lacks:
             return ok("no queue overflowed; how full the queues are is not told", *evidence)
         return ok(f"{count(len(listeners), 'listener')}, none near its limit", *evidence)
-    shown = [f"{facts.name(one)}: {_fill(one)}" for one in (full or tight)[:1]]
+    shown = [f"{facts.name(one)}: {_fill(one)}" for one in tight[:1]]
     if grown:
         shown.insert(0, f"a queue was full {count(grown, 'time')} in {facts.window()}")
     severity = Severity.FAIL if grown or full else Severity.WARN

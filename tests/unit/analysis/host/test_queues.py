@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tcptool.catalog.severity import Severity
@@ -34,6 +36,11 @@ def test_how_full_a_queue_is(queue: int, severity: Severity) -> None:
     verdict = judged("H-12", state)
     assert verdict.severity is severity
     assert f"0.0.0.0:443: {queue} wait, backlog 100" in seen(verdict)
+
+
+def test_three_quarters_are_enough_to_speak_up() -> None:
+    state = host(sockets=(listener(accept_queue=75, backlog=99),))
+    assert judged("H-12", state).severity is Severity.WARN
 
 
 def test_a_backlog_is_raised_on_the_live_socket() -> None:
@@ -76,6 +83,8 @@ def test_somaxconn_is_raised_only_where_it_is_in_the_way() -> None:
         sysctls={"net.core.somaxconn": "128"},
         sockets=(listener(accept_queue=129, backlog=128),),
     )
+    room = replace(state, sysctls={**state.sysctls, "net.core.somaxconn": "256"})
+    assert "sysctl" not in command(judged("H-12", room))
     verdict = judged("H-12", state)
     first, second = command(verdict).split(" && ")
     assert first == "sudo sysctl -w net.core.somaxconn=256"
@@ -149,6 +158,11 @@ COOKIES = {"TcpExtSyncookiesSent": 100}
         ({**COOKIES, "TcpExtSyncookiesRecv": 9}, Severity.WARN, "likely a flood"),
         ({**COOKIES, "TcpExtSyncookiesRecv": 90}, Severity.WARN, "100 SYN cookies sent in 5 s"),
         ({"TcpExtSyncookiesSent": 99}, Severity.WARN, "99 SYN cookies sent in 5 s"),
+        (
+            {**COOKIES, "TcpExtSyncookiesRecv": 10, "TcpExtListenDrops": 5},
+            Severity.WARN,
+            "100 SYN cookies sent in 5 s",
+        ),
         ({"TcpExtTCPReqQFullDrop": 4}, Severity.OK, "no SYN cookie was sent"),
     ],
 )
@@ -156,6 +170,8 @@ def test_syn_cookies(grown: dict[str, int], severity: Severity, text: str) -> No
     verdict = judged("H-13", host(grown))
     assert verdict.severity is severity
     assert text in verdict.summary
+    assert ("flood" in verdict.summary) == ("flood" in text)
+    assert ("overflow" in verdict.summary) == ("overflow" in text)
 
 
 def test_requests_dropped_while_cookies_are_off() -> None:
