@@ -101,8 +101,9 @@ class Measures:
     Bytes, packets and times are changes over the window, unless they are a median (rtt,
     windows, buffers).  Percentages of samples: ``app_limited`` had the bit, ``held`` had
     0 < notsent < mss with room in window and cwnd, ``held_empty`` (of those held) had nothing in
-    flight, ``snd_wnd_standing`` had its median exactly, ``delivery_steady`` had a delivery rate within 10 % of its median, ``dry`` had less
-    than a segment unsent, ``in_loss`` were in the congestion state loss.
+    flight, ``snd_wnd_standing`` had the median of it, ``delivery_steady`` had a delivery rate
+    within 10 % of its median, ``dry`` had less than a segment unsent, ``in_loss`` were in the
+    congestion state loss.
     """
 
     samples: int

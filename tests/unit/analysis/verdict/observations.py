@@ -192,7 +192,10 @@ def sender(
     if window is None:
         window = round(flying * mss_bytes * 100 / wnd_used_percent)
     if zero_window_percent:
-        window = share(zero_window_percent, 0, window, samples)
+        # Where somebody reads, it is not the same in between either.
+        moving = [round(window * (0.99, 1.01)[i % 2]) for i in range(samples)]
+        closed = share(zero_window_percent, True, False, samples)
+        window = [0 if one else size for one, size in zip(closed, moving, strict=True)]
     unsent: Any = notsent_bytes
     unacked: Any = flying
     if held_percent is not None:

@@ -177,7 +177,12 @@ def trembling(cwnd_used_percent: float, **more: Any) -> dict[str, Any]:
         (trembling(100 / limits.CWND_REMEMBERS + 3), "peer-buffer", ""),
         (trembling(100 / limits.CWND_REMEMBERS_BBR - 3, **BBR), "slow-reader", "times"),
         (trembling(100 / limits.CWND_REMEMBERS_BBR + 3, **BBR), "peer-buffer", ""),
-        # A window that does not move at all was set.
+        # A window that does not move was set, also if its reader got no processor for a moment.
+        (
+            {"info": {"snd_wnd_bytes": [*[20_000] * 180, *[0] * 10, *[20_000] * 11]}},
+            "peer-buffer",
+            "",
+        ),
         ({"cwnd_used_percent": 100 / limits.CWND_REMEMBERS - 3}, "peer-buffer", ""),
         # The initial window was never earned.
         ({"cwnd_packets": limits.INITIAL_CWND, "cwnd_used_percent": 10}, "peer-buffer", ""),
