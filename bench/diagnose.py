@@ -38,7 +38,7 @@ from bench.rig import (
     table,
 )
 from bench.watch import Bulk, bulk_transfer, window
-from tests.lab.diagnosing import diagnose
+from tests.lab.diagnosing import look
 from tests.lab.scenarios import SCENARIOS, Scenario
 
 CONFIDENT: Final = 0.7
@@ -61,21 +61,18 @@ class Attempt(NamedTuple):
     scenario: Scenario
     verdict: str
     confidence: float
-
-    @property
-    def right(self) -> bool:
-        return self.verdict in self.scenario.expected
+    right: bool
 
 
 def _attempt(scenario: Scenario) -> Attempt:
     """Whatever goes wrong is a verdict too: it counts."""
     try:
         with scenario.open() as case:
-            said = diagnose(case, scenario.window_s)
+            said, true = look(case, scenario.expected, scenario.window_s)
     except Exception as error:  # noqa: BLE001 - a failed attempt must not end the others
         print(f"{scenario.name}: {type(error).__name__}: {error}", flush=True)
-        return Attempt(scenario, "(failed)", 0.0)
-    attempt = Attempt(scenario, said.verdict, said.confidence)
+        return Attempt(scenario, "(failed)", 0.0, right=False)
+    attempt = Attempt(scenario, said.verdict, said.confidence, said.verdict in true)
     if not attempt.right:
         print(f"{scenario.name}: {said}", flush=True)
     return attempt

@@ -45,6 +45,8 @@ class Case:
     """``PID:FD`` of the socket that the scenario's cure belongs on: at times the peer's."""
     settle: Callable[[], object] = bool
     """Waits until enough was carried for a change to show."""
+    dropped: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How many packets the path's queue dropped so far, and of how many."""
 
 
 _SetUp = Callable[["Scenario"], AbstractContextManager[Case]]
@@ -257,6 +259,13 @@ def _cut(flow: Flow) -> None:
     flow.link.set(black_hole=True)
 
 
+def _dropped(flow: Flow) -> tuple[int, int]:
+    if not isinstance(flow.link, RelayPath):
+        return 0, 0
+    counters = flow.link.forward.counters()
+    return counters.tail_dropped, counters.entered
+
+
 def _do(side: Side, source: str) -> Step:
     return lambda flow: flow.end(side)(source)
 
@@ -361,6 +370,7 @@ def _flow(
                 ends.near if target == "near" else ends.far,
                 flow.end(cure_at or target).at("conn"),
                 lambda: _acked((flow.info().acked_bytes or 0) + settle_bytes)(flow),
+                lambda: _dropped(flow),
             )
 
     return open_flow
@@ -463,9 +473,9 @@ def _requests(
 _HEALTHY_PATHS: Final = (
     Scenario(
         "bulk-cubic",
-        "a bulk transfer that fills a path with a queue of half a round trip",
+        "a bulk transfer that fills a path with a queue of most of a round trip",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 70}), 4 * _MB),
+        _bulk(_relay({"queue_packets": 110}), 4 * _MB),
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
@@ -474,7 +484,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-bbr",
         "the same with bbr, which needs no queue",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 200}), 4 * _MB),
+        _bulk(_relay({"queue_packets": 120}), 4 * _MB),
         healthy=True,
         congestion="bbr",
         rtt_ms=40,
@@ -484,7 +494,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-ipv6-bbr",
         "bulk over IPv6 on a short and quick path",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 200}), 10 * _MB, ipv6=True),
+        _bulk(_relay({"queue_packets": 300}), 10 * _MB, ipv6=True),
         healthy=True,
         congestion="bbr",
         rtt_ms=10,
@@ -492,9 +502,9 @@ _HEALTHY_PATHS: Final = (
     ),
     Scenario(
         "bulk-near-cubic",
-        "bulk over 4 ms: a full queue of 5 ms doubles the round trip, which harms nobody",
+        "bulk over 4 ms: a full queue of 12 ms trebles the round trip, which harms nobody",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 24}), 6 * _MB),
+        _bulk(_relay({"queue_packets": 60}), 6 * _MB),
         healthy=True,
         rtt_ms=4,
         rate_mbit=60,
@@ -503,7 +513,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-ack-loss",
         "one of twenty ACKs is lost, which TCP does not mind",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 70}, backward={"loss": 0.05}), 4 * _MB),
+        _bulk(_relay({"queue_packets": 110}, backward={"loss": 0.05}), 4 * _MB),
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
@@ -512,7 +522,7 @@ _HEALTHY_PATHS: Final = (
         "bulk-notsent-lowat",
         "a sender that keeps little unsent on purpose: TCP_NOTSENT_LOWAT of 16 KiB",
         _is("path-rate"),
-        _bulk(_relay({"queue_packets": 70}), 4 * _MB, near_options=_notsent_lowat(16384)),
+        _bulk(_relay({"queue_packets": 110}), 4 * _MB, near_options=_notsent_lowat(16384)),
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
@@ -531,7 +541,7 @@ _HEALTHY_PATHS: Final = (
         "the client has shut its half down and still reads: the server's CLOSE-WAIT is no bug",
         _is("path-rate"),
         _bulk(
-            _relay({"queue_packets": 70}),
+            _relay({"queue_packets": 110}),
             4 * _MB,
             steps=(_do("far", "conn.shutdown(socket.SHUT_WR)"), _acked(5 * _MB)),
         ),
@@ -782,7 +792,7 @@ _BUFFERS: Final = (
         "SO_SNDBUF of 32 KiB on a path that holds 200 KB",
         _is("send-buffer"),
         _bulk(
-            _relay({"queue_packets": 140}),
+            _relay({"queue_packets": 120}),
             1 * _MB,
             near_options=f"{_send_buffer(32768)}\n{_nodelay()}",
         ),
@@ -795,7 +805,7 @@ _BUFFERS: Final = (
         "send-buffer-bbr",
         "the same with bbr",
         _is("send-buffer"),
-        _bulk(_relay({"queue_packets": 140}), 1 * _MB, near_options=_send_buffer(32768)),
+        _bulk(_relay({"queue_packets": 120}), 1 * _MB, near_options=_send_buffer(32768)),
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
@@ -838,7 +848,7 @@ _BUFFERS: Final = (
         "the reader sets its buffer on the connected socket, so it can be made larger",
         _is("peer-buffer"),
         _bulk(
-            _relay({"queue_packets": 140}),
+            _relay({"queue_packets": 120}),
             1 * _MB,
             far_options=_receive_buffer(16384),
             cure_at="far",
@@ -918,7 +928,7 @@ _PATHS: Final = (
         "loss-cubic",
         "1 % of the packets are lost, which cubic takes for a full path",
         _is("loss"),
-        _bulk(_relay({"loss": 0.01}), 1 * _MB),
+        _bulk(_relay({"loss": 0.01, "queue_packets": 120}), 1 * _MB),
         rtt_ms=40,
         rate_mbit=40,
         cure=("congestion=bbr",),
@@ -937,7 +947,7 @@ _PATHS: Final = (
         "loss-two-percent-cubic",
         "2 % on a short path",
         _is("loss"),
-        _bulk(_relay({"loss": 0.02}), 1 * _MB),
+        _bulk(_relay({"loss": 0.02, "queue_packets": 80}), 1 * _MB),
         rtt_ms=10,
         rate_mbit=100,
         cure=("congestion=bbr",),
@@ -947,7 +957,7 @@ _PATHS: Final = (
         "loss-bbr",
         "1 % is lost, but bbr fills the path",
         _is("path-rate-with-loss"),
-        _bulk(_relay({"loss": 0.01, "queue_packets": 140}), 4 * _MB),
+        _bulk(_relay({"loss": 0.01, "queue_packets": 120}), 4 * _MB),
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,

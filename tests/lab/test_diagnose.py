@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tcptool.catalog.verdicts import UNCLEAR, VERDICTS
-from tests.lab.diagnosing import Diagnosis, apply, diagnose
+from tests.lab.diagnosing import Diagnosis, apply, look
 from tests.lab.scenarios import SCENARIOS, Scenario
 
 State = Callable[[str], None]
@@ -58,19 +58,19 @@ def check(scenario: Scenario, state_home: str) -> str:
 def attempt(scenario: Scenario, state_home: str, *, leaning: bool = False) -> str:
     """Open it, diagnose it, cure it, and diagnose it again."""
 
-    def look(when: str, accepted: frozenset[str]) -> str:
-        got = diagnose(case, scenario.window_s)
+    def said(when: str, expected: frozenset[str]) -> str:
+        got, accepted = look(case, expected, scenario.window_s)
         if got.verdict in accepted or (leaning and got.leaning in accepted):
             return f"{got.verdict} ({got.confidence:.2f})"
         raise Miss(scenario, when, accepted, got)
 
     with scenario.open() as case:
-        said = look("before", scenario.expected)
+        text = said("before", scenario.expected)
         if scenario.cure is not None:
             apply(case, scenario.cure, state_home)
-            after = look("after the cure", scenario.cured)
-            said += f"; with {' '.join(scenario.cure)}: {after}"
-    return said
+            after = said("after the cure", scenario.cured)
+            text += f"; with {' '.join(scenario.cure)}: {after}"
+    return text
 
 
 def by_name(scenario: Scenario) -> str:
