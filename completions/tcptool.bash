@@ -103,8 +103,10 @@ _tcptool() {
                 --target)
                     ;;
                 --from)
+                    compopt -o default
                     ;;
                 --record)
+                    compopt -o default
                     ;;
                 --fail-on)
                     values='warn fail'

@@ -61,10 +61,12 @@ VALUES = {
     "profile": Values(ask="profiles"),
     "profile_words": Values(("list", "show", *PROFILES)),
     "receiver": Values(tuple(RECEIVERS)),
+    "record": Values(files=True),
     "risk": Values(tuple(Risk)),
     "saved_file": Values(files=True),
     "shell": Values(tuple(Shell)),
     "sort": Values(tuple(COLUMNS)),
+    "source": Values(files=True),
     "target": Values(ask="sockets"),
     "topic": Values(TOPICS),
 }
