@@ -17,8 +17,8 @@ from tcptool.units import Unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
-    """One sysctl.  ``host_wide``: there is one for the whole host, in its first network namespace
-    only; the others are of each network namespace.
+    """One sysctl.  ``host_wide``: there is one for the whole host, which only its first network
+    namespace may set, and others need not show; the rest are of each network namespace.
     """
 
     name: str
@@ -100,6 +100,7 @@ _ALL: Final = (
         name="net.core.rmem_max",
         doc="most that SO_RCVBUF may ask for; it does not limit automatic tuning",
         unit=Unit.BYTES,
+        host_wide=True,
         pitfall="it takes part in choosing the window scale of every connection",
         source="socket(7)",
     ),
@@ -107,6 +108,7 @@ _ALL: Final = (
         name="net.core.wmem_max",
         doc="most that SO_SNDBUF may ask for; it does not limit automatic tuning",
         unit=Unit.BYTES,
+        host_wide=True,
         source="socket(7)",
     ),
     Sysctl(
@@ -282,6 +284,13 @@ _ALL: Final = (
         source="Documentation/admin-guide/sysctl/fs.rst",
     ),
     Sysctl(
+        name="fs.nr_open",
+        doc="most descriptors that the limit of a process (RLIMIT_NOFILE) may allow",
+        default="1048576",
+        host_wide=True,
+        source="Documentation/admin-guide/sysctl/fs.rst",
+    ),
+    Sysctl(
         name="net.netfilter.nf_conntrack_count",
         doc="connections that the firewall keeps track of",
         source="Documentation/networking/nf_conntrack-sysctl.rst",
@@ -289,6 +298,7 @@ _ALL: Final = (
     Sysctl(
         name="net.netfilter.nf_conntrack_max",
         doc="most connections that the firewall keeps track of; packets of others are dropped",
+        host_wide=True,
         source="Documentation/networking/nf_conntrack-sysctl.rst",
     ),
     Sysctl(
