@@ -154,8 +154,8 @@ _ALL: Final = (
         title="queueing discipline for bbr",
         layer=Layer.DEVICE,
         aspect=E,
-        rule="info where bbr is in use and a device of a default route has another queueing "
-        "discipline",
+        rule="info where a connection uses bbr and a device of a default route has another "
+        "queueing discipline",
         why="fq paces bbr's segments for less CPU than TCP's own timers, and keeps flows apart.",
         source="commit 218af599fa63 (Linux 4.13)",
     ),
@@ -396,8 +396,8 @@ _ALL: Final = (
         title="CPU time for the network",
         layer=Layer.SOFTIRQ,
         aspect=S,
-        rule=f"warn where one CPU of several spends {limit.SOFTIRQ_PERCENT:g} % on receiving, "
-        f"or {limit.STEAL_PERCENT:g} % of all CPU time is stolen",
+        rule=f"over at least a second: warn where one CPU spends {limit.SOFTIRQ_PERCENT:g} % on "
+        f"receiving, or {limit.STEAL_PERCENT:g} % of all CPU time is stolen",
         why="One CPU that does all receiving, or a hypervisor that takes CPU time away, limits "
         "every connection.",
         source="proc(5), /proc/stat; Documentation/networking/scaling.rst",

@@ -48,6 +48,10 @@ STEAL_PERCENT: Final = 10.0
 """A choice of ours: below a tenth, time that the hypervisor gives to others is everyday."""
 DROPS_ON_PURPOSE: Final = ("fq_codel", "codel", "cake", "fq_pie", "pie", "red")
 """Active queue management: a drop tells a sender to slow down, and keeps the queue short."""
+NOT_ON_THE_WAY_OUT: Final = ("ingress", "clsact")
+"""Hooks for filters, mostly of what arrives: no queue.  What they drop, somebody's rule drops."""
+ENOUGH_TICKS: Final = 100
+"""A second of a CPU (USER_HZ): of less a single tick would be more than a percent."""
 FQ: Final = ("fq", "fq_codel", "fq_pie", "cake", "noqueue")
 """Queueing disciplines that keep flows apart; a device without a queue has none to set."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tcptool.catalog.route import TC_H_ROOT
+
 
 class Softnet(NamedTuple):
     """One CPU's line of /proc/net/softnet_stat.  32-bit counters: they wrap."""
@@ -51,13 +53,22 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qdisc:
-    """A queueing discipline of the device with index ``link``.  ``root``: the device's own."""
+    """A queueing discipline of the device with index ``link``.
+
+    ``parent`` is the class that it hangs from, whose upper 16 bits are those of the ``handle`` of
+    the discipline above.
+    """
 
     link: int
     kind: str
     handle: int
-    root: bool
+    parent: int
     drops: int | None
+
+    @property
+    def root(self) -> bool:
+        """Whether it is the device's own, with none above."""
+        return self.parent == TC_H_ROOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,7 +161,11 @@ def test_json_is_as_its_schema_says(ill: Host) -> None:
     found = {one["id"]: one for one in data["findings"]}
     assert found.keys() == CHECKS.keys()
     sack = found["H-21"]
-    assert sack["evidence"] == [{"where": "/proc/sys/net/ipv4/tcp_sack", "value": "0"}]
+    assert sack["evidence"] == [
+        {"where": "/proc/sys/net/ipv4/tcp_sack", "value": "0", "total": None, "grown": None}
+    ]
+    overflows = found["H-12"]["evidence"][0]
+    assert (overflows["total"], overflows["grown"]) == (43, 3)
     assert sack["remedy"]["command"] == "sudo sysctl -w net.ipv4.tcp_sack=1"
     assert sack["remedy"]["undo"] == "sudo sysctl -w net.ipv4.tcp_sack=0"
     assert sack["myths"][0]["id"] == "sack-and-timestamps"

@@ -89,9 +89,12 @@ class Facts:
     def shown(self, *growths: Growth) -> tuple[Evidence, ...]:
         """The counters as evidence: the growth, and the total as context."""
         return tuple(
-            Evidence(COUNTERS[one.name].place, f"{one.total} in all, {self.in_window(one.grown)}")
-            for one in growths
+            self.counted(COUNTERS[one.name].place, one.total, one.grown) for one in growths
         )
+
+    def counted(self, where: str, total: int, grown: int) -> Evidence:
+        """A count as evidence: the growth, and the total as context."""
+        return Evidence(where, f"{total} in all, {self.in_window(grown)}", total, grown)
 
     def in_window(self, count: int) -> str:
         """``12 in 5 s``."""
@@ -188,6 +191,10 @@ class Facts:
         if netns.isdecimal():
             path = f"/proc/{netns}/ns/net"
         return f"sudo nsenter --net={shlex.quote(path)} {command}"
+
+    def look(self, command: str) -> str:
+        """A command that only looks, which in this network namespace anybody may run."""
+        return command if self.state.netns is None else self.inside(command)
 
     def tcptool(self, *words: str) -> str:
         """A command line of tcptool that looks into the same network namespace."""

@@ -53,7 +53,7 @@ DEVICE = Link(
     receive_queues=4,
 )
 LOOPBACK = replace(DEVICE, name="lo", index=1, loopback=True)
-QDISC = Qdisc(link=2, kind="fq_codel", handle=0, root=True, drops=0)
+QDISC = Qdisc(link=2, kind="fq_codel", handle=0, parent=0xFFFF_FFFF, drops=0)
 READING = Reading(
     counters=dict.fromkeys(COUNTERS, 0),
     sockstat={"TCP tw": 5, "TCP orphan": 1, "TCP mem": 100},
