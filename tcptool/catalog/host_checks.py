@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcptool.catalog import host_thresholds as limit
+from tcptool.catalog import listeners as queues
 
 
 class Layer(enum.StrEnum):
@@ -184,7 +185,7 @@ _ALL: Final = (
         title="accept queues",
         layer=Layer.LISTENER,
         aspect=S,
-        rule="fail where a queue is full or overflowed, warn where one is 75 % full",
+        rule="fail where a queue overflowed, warn where one is 75 % full",
         why="A connection that finds the queue full is dropped: the client believes that it is "
         "connected, or retries after a second.",
         source="listen(2); net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock(); measured",
@@ -194,7 +195,10 @@ _ALL: Final = (
         title="connection requests and SYN cookies",
         layer=Layer.LISTENER,
         aspect=S,
-        rule="fail where requests are dropped while cookies are off, warn where cookies were sent",
+        rule="fail where requests are dropped while cookies are off; warn where they are dropped "
+        "though no accept queue was full, where cookies were sent beside one that overflowed, and "
+        f"where fewer than {queues.FLOOD_COOKIES_PERCENT} % of {queues.FLOOD_COOKIES_LEAST} or "
+        "more came back; info for other cookies",
         why="More requests are in their handshake than the queue holds. Cookies keep the door open "
         "at the price of window scaling and SACK for clients without timestamps.",
         source="ip-sysctl.rst (a warning without a flood: a misconfigured server); measured",

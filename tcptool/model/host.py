@@ -92,6 +92,7 @@ class HostSocket(NamedTuple):
     peer_address: str
     peer_port: int
     inode: int | None
+    cookie: str | None
     timer: str
     accept_queue: int | None
     backlog: int | None
@@ -119,6 +120,7 @@ class HostSocket(NamedTuple):
     rcvbuf_bytes: int | None
     wmem_queued_bytes: int | None
     sndbuf_bytes: int | None
+    drops: int | None
 
 
 class OpenFiles(NamedTuple):
@@ -135,6 +137,7 @@ class OpenFiles(NamedTuple):
 class HostState:
     """Two readings, and what changes slowly, read with the second.
 
+    ``drops_before`` is what each listener, by its cookie, had dropped at the first reading.
     ``holders`` names who holds the socket with an inode, as ``PID:FD`` and the process's name.
     ``default_links`` are the devices of default routes.  ``netns`` is the network namespace
     as the user named it, or None for the caller's own.
@@ -144,6 +147,7 @@ class HostState:
     before: Reading
     after: Reading
     sysctls: Mapping[str, str]
+    drops_before: Mapping[str, int]
     sockets: tuple[HostSocket, ...]
     holders: Mapping[int, tuple[str, str]]
     files: tuple[OpenFiles, ...]

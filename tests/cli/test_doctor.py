@@ -145,8 +145,8 @@ def test_commands_can_be_pasted(ill: Host, monkeypatch: pytest.MonkeyPatch) -> N
         start += 1
         text = text.removesuffix("\\") + lines[start]
     assert shlex.split(text) == [
-        "sudo", "sysctl", "-w", "net.core.somaxconn=256", "&&",
-        "sudo", "tcptool", "apply", "42:6", "backlog=256",
+        "sudo", "sysctl", "-w", "net.core.somaxconn=172", "&&",
+        "sudo", "tcptool", "apply", "42:6", "backlog=172",
     ]  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def device_errors(facts: Facts) -> Verdict:
     first = shlex.quote(next(iter(grown)))
     if broken:
         advice = "Change the cable or the transceiver; compare speed and duplex of both ends."
-        remedy = Remedy(advice=advice, command=facts.look(f"ethtool {first}"))
+        remedy = Remedy(advice=advice, command=facts.inside(f"ethtool {first}"))
         return Verdict(Severity.FAIL, summary, evidence, remedy)
     if all(_is_noise(number, grown.get(name, {})) for name, number in _received(facts)):
         advice = "Leave it: frames that nobody here asked for (LLDP, STP) are counted so."
@@ -153,7 +153,7 @@ def device_errors(facts: Facts) -> Verdict:
         "See what the driver counts; missed packets want a larger receive ring "
         "(`ethtool -g` shows its limit, `ethtool -G` sets it)."
     )
-    remedy = Remedy(advice=advice, command=facts.look(f"ethtool -S {first}"))
+    remedy = Remedy(advice=advice, command=facts.inside(f"ethtool -S {first}"))
     return Verdict(Severity.WARN, summary, evidence, remedy)
 
 
@@ -190,7 +190,7 @@ def links(facts: Facts) -> Verdict:
             "Let both ends negotiate (`ethtool -s DEVICE autoneg on`, which takes the link down "
             "for a moment); a fixed setting at one end makes the other guess."
         )
-        remedy = Remedy(advice=advice, command=facts.look(f"ethtool {shlex.quote(half[0])}"))
+        remedy = Remedy(advice=advice, command=facts.inside(f"ethtool {shlex.quote(half[0])}"))
         return Verdict(Severity.FAIL, f"half duplex: {words(half)}", evidence, remedy)
     # Others come and go with the containers behind them.
     ours = [(a, b) for a, b in pairs if b.name in facts.state.default_links]
@@ -285,7 +285,7 @@ def qdisc_drops(facts: Facts) -> Verdict:
     worst = max(dropping, key=lambda name: dropping[name])
     remedy = Remedy(
         advice="A shaper or a full queue of this host: is its rate meant?",
-        command=facts.look(f"tc -s qdisc show dev {shlex.quote(worst)}"),
+        command=facts.inside(f"tc -s qdisc show dev {shlex.quote(worst)}"),
     )
     return Verdict(Severity.WARN, summary, evidence, remedy)
 

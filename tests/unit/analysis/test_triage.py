@@ -28,7 +28,7 @@ def look(**fields: Any) -> Look:
 
 SUSPECTS: list[dict[str, Any]] = [
     {"state": "listen", "accept_queue": 3, "backlog": 2},
-    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) + 1},
     {"state": "syn-sent", "retransmits": 1},
     {"state": "syn-sent"},
     {"state": "close-wait", "last_data_recv_ms": limits.FORGOTTEN_MS + 1},
@@ -49,7 +49,7 @@ WELL_ENOUGH: list[dict[str, Any]] = [
     {"state": "listen"},
     {"state": "listen", "accept_queue": 3},
     BACKLOG | {"accept_queue": 0},
-    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) - 1},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
     {"retransmits": 2},  # answered since
     {"snd_wnd_bytes": 0},  # and nothing to send
     BUSY,

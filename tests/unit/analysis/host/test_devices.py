@@ -281,8 +281,8 @@ def test_the_queues_of_a_device_are_told_apart() -> None:
     old = (replace(QDISC, kind="mq", drops=40), queue(1, "pfifo", drops=40), queue(2, "pfifo"))
     verdict = judged("H-10", host(before={"qdiscs": old}, after={"qdiscs": old}))
     assert verdict.severity is Severity.OK  # 40 are old, whichever queue is read last
-    new = (replace(QDISC, kind="mq", drops=43), queue(1, "pfifo", drops=40))
-    new = (*new, queue(2, "pfifo", drops=3))
+    mq = replace(QDISC, kind="mq", drops=43)
+    new = (mq, queue(1, "pfifo", drops=40), queue(2, "pfifo", drops=3))
     verdict = judged("H-10", host(before={"qdiscs": old}, after={"qdiscs": new}))
     assert (verdict.severity, verdict.summary) == (Severity.WARN, "eth0 dropped 3")
 

@@ -71,7 +71,7 @@ def test_without_tcp_info_connections_are_not_judged(check: str) -> None:
 
 def test_the_order() -> None:
     state = host(
-        {"TcpExtTCPRcvCollapsed": 1},
+        {"TcpExtTCPRcvCollapsed": 1, "TcpExtListenOverflows": 1, "TcpExtListenDrops": 1},
         sysctls={"net.ipv4.tcp_sack": "0", "net.ipv4.tcp_fin_timeout": "5"},
         sockets=(listener(accept_queue=2, backlog=1),),
     )

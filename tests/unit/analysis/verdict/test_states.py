@@ -53,13 +53,14 @@ def test_closed(state: str, timer: str) -> None:
 @pytest.mark.parametrize(
     ("waiting", "backlog", "drops", "verdict"),
     [
-        (3, 2, 5, "listener-overflow"),
-        ([0, 3, 0], 2, 5, "listener-overflow"),  # in one sample is enough
+        (3, 2, [5, 6], "listener-overflow"),
+        ([0, 3, 0], 2, [5, 6], "listener-overflow"),  # in one sample is enough
+        (3, 2, 5, "listener-filling"),  # full, and nobody came who found it so
         (0, 100, [5, 6], "listening"),  # dropped, and not by this queue
         (2, 2, [5, 6], "listener-overflow"),
         (2, 2, 5, "listener-filling"),
-        (round(NEAR_FULL_PERCENT), 100, 5, "listener-filling"),
-        (round(NEAR_FULL_PERCENT) - 1, 100, 5, "listening"),
+        (round(NEAR_FULL_PERCENT) + 1, 100, 5, "listener-filling"),  # of 101 places
+        (round(NEAR_FULL_PERCENT), 100, 5, "listening"),
         (0, 100, 5, "listening"),
         (0, 0, 5, "listening"),
         (0, 0, None, "listening"),
@@ -78,7 +79,7 @@ def test_listener_of_which_little_is_known() -> None:
 
 
 def test_listener_that_was_in_sight_once() -> None:
-    assert still("listen", accept_queue=3, backlog=2, samples=1).verdict == "listener-overflow"
+    assert still("listen", accept_queue=3, backlog=2, samples=1).verdict == "listener-filling"
 
 
 # -- handshakes --------------------------------------------------------------------------------
