@@ -105,26 +105,21 @@ def _attempts(scenarios: Sequence[Scenario], runs: int, seed: int, vary: bool) -
 
 
 def _matrix(attempts: Sequence[Attempt]) -> str:
-    """Expected by got: how often, and the mean confidence; columns that are empty are left out."""
+    """Expected by got: how often, and the mean confidence; one column for all that is right."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for one in attempts:
         expected = " or ".join(sorted(one.scenario.expected))
-        cells[expected, one.verdict].append(one.confidence)
-    expected_ones = sorted({row for row, _ in cells})
-    got_ones = sorted({column for _, column in cells})
+        cells[expected, "right" if one.right else one.verdict].append(one.confidence)
+    wrong = sorted({column for _, column in cells} - {"right"})
     rows = [
-        [
-            row,
-            *(
-                f"{len(found)} ({statistics.mean(found):.2f})"
-                if (found := cells.get((row, column)))
-                else ""
-                for column in got_ones
-            ),
-        ]
-        for row in expected_ones
+        [row, *(_cell(cells.get((row, column), [])) for column in ("right", *wrong))]
+        for row in sorted({row for row, _ in cells})
     ]
-    return table(["expected \\ got", *got_ones], rows)
+    return table(["expected \\ got", "right", *wrong], rows)
+
+
+def _cell(confidences: Sequence[float]) -> str:
+    return f"{len(confidences)} ({statistics.mean(confidences):.2f})" if confidences else ""
 
 
 def _by_scenario(attempts: Sequence[Attempt]) -> str:

@@ -47,7 +47,8 @@ _ALL: Final = (
         "application",
         "More connections have finished their handshake than the listener's backlog holds. "
         "Clients believe that they are connected, and get no answer.",
-        "drops that rise beside a queue that is 75 % full",
+        "drops that rise beside a queue that is 75 % full; where drops are not told, accept_queue "
+        "> backlog in half of the samples",
         "tcp_max_syn_backlog is another queue, and tcp_abort_on_overflow is no cure.",
     ),
     Verdict(

@@ -15,19 +15,20 @@ from tcptool.catalog import diag
 from tcptool.catalog.attributes import BbrInfo
 from tcptool.catalog.verdicts import UNCLEAR
 from tcptool.cli.session import Session
+from tcptool.decode.netlink import attribute
 from tcptool.errors import ExitCode
 from tests.cli.living import MOVING, PLACE, WELL, Living
 from tests.cli.scene import CLIENT, WEB, Outcome, memory, run
 from tests.live.program import unprintable
 from tests.live.test_schema import strict
-from tests.support.fake_kernel import FakeKernel, diag_message, structure_bytes
+from tests.support.fake_kernel import FakeKernel, descriptor_for, diag_message, structure_bytes
 from tests.support.golden import Golden
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED: dict[str, Any] = {
     "rises": MOVING | {"sndbuf_limited_us": 700_000},
     "sizes": {"sndbuf_bytes": 87_040, "wmem_queued_bytes": 90_000},
-    "fields": {"notsent_bytes": 0},
+    "fields": {"notsent_bytes": 0, "sndbuf_limited_us": 1_500_000},
     "buf_lock": 1,
 }
 """A send buffer that was set by hand, and limits."""
@@ -38,7 +39,7 @@ SMALL_WINDOW: dict[str, Any] = {
 OVERFLOW: dict[str, Any] = {
     "more": {
         "state": "listen", "peer": ("0.0.0.0", 0), "local": ("0.0.0.0", 443), "rqueue": 129,
-        "wqueue": 128, "attributes": {diag.ATTR_SKMEMINFO: memory(drops=7)},
+        "wqueue": 128, "attributes": {},  # its drops are not told
     }
 }  # fmt: skip
 RECEIVES: dict[str, Any] = {
@@ -146,6 +147,35 @@ def test_an_mptcp_connection_is_judged_by_its_subflow(living: Make) -> None:
     assert [(f["protocol"], f["cookie"]) for f in data["diagnoses"]] == [("tcp", "1001")]
 
 
+def test_of_a_subflow_that_was_found_the_options_are_not_known(living: Make) -> None:
+    ulp = attribute(1, b"mptcp\0")
+    one = living(more={"attributes": {diag.ATTR_ULP_INFO: ulp, diag.ATTR_SKMEMINFO: memory()}})
+    outcome = diagnose(one, ":51844", "--json")
+    assert data_of(outcome)["diagnoses"][0]["handle"] == "42:9"
+    [missing] = json.loads(outcome.out)["missing"]
+    assert missing["why"] == "it is a subflow of an MPTCP connection"
+
+
+def test_a_handshake_with_a_listener_of_this_host(living: Make) -> None:
+    one = living()
+    waiting = diag_message(
+        "syn-sent", local=("192.0.2.10", 40_000), peer=WEB, cookie=0x7007, inode=950,
+        timer="retransmit", retrans=2, tcp_info={"retransmits": 2},
+    )  # fmt: skip
+    one.kernel.sockets.append(waiting)
+    [found] = data_of(diagnose(one, "sk:7007", "--json"))["diagnoses"]
+    assert (found["verdict"], found["other_handle"]) == ("handshake-unanswered", "42:6")
+    assert found["advice"][0]["command"] == "tcptool listeners 42:6"
+    # One that is far away is not looked for here.
+    far = diag_message(
+        "syn-sent", local=("192.0.2.10", 40_001), peer=("198.51.100.9", 443), cookie=0x7008,
+        inode=951, timer="retransmit", retrans=2, tcp_info={"retransmits": 2},
+    )  # fmt: skip
+    one.kernel.sockets.append(far)
+    [found] = data_of(diagnose(one, "sk:7008", "--json"))["diagnoses"]
+    assert found["other_handle"] is None
+
+
 # -- what cannot be ----------------------------------------------------------------------------
 
 
@@ -164,8 +194,8 @@ def test_an_mptcp_connection_is_judged_by_its_subflow(living: Make) -> None:
         (["--top", "101"], ExitCode.USAGE, "--top"),
         (["--top", "-1"], ExitCode.USAGE, "--top"),
         (["42:9", "--from", "x"], ExitCode.USAGE, "a recording has its sockets and samples"),
-        (["--for", "1s", "--from", "x"], ExitCode.USAGE, "Leave the rest out."),
-        (["--record", "y", "--from", "x"], ExitCode.USAGE, "Leave the rest out."),
+        (["--for", "1s", "--from", "x"], ExitCode.USAGE, "Leave TARGET, --for"),
+        (["--record", "y", "--from", "x"], ExitCode.USAGE, "Leave TARGET, --for"),
         (["--from", "none/x"], ExitCode.NOT_FOUND, "reading 'none/x'"),
         (["42:9", "--record", "none/x"], ExitCode.NOT_FOUND, "Nothing was measured."),
     ],
@@ -189,6 +219,28 @@ def test_a_kernel_without_sock_diag(living: Make) -> None:
     assert (outcome.status, outcome.out) == (ExitCode.UNSUPPORTED, "")
     assert "CONFIG_INET_TCP_DIAG" in outcome.err or "tcp_diag" in outcome.err
     assert diagnose(one, "42:9").status in (ExitCode.UNSUPPORTED, ExitCode.NOT_FOUND)
+
+
+def test_an_unconnected_socket(living: Make) -> None:
+    one = living()
+    one.kernel.tree.add(60, "new", sockets={3: 900})
+    unbound = diag_message("close", local=("0.0.0.0", 0), cookie=0x6006, inode=900, tcp_info={})
+    one.kernel.descriptors[60, 3] = descriptor_for(unbound)
+    outcome = diagnose(one, "60:3")
+    assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
+    assert "it is not connected and does not listen" in outcome.err
+
+
+def test_a_namespace_without_a_list_of_congestion_controls(living: Make) -> None:
+    one = living(
+        fields={"snd_cwnd_packets": 20, "rtt_us": 21_000},
+        info=lambda passed_s: {"delivery_rate_bytes_per_s": 100_000 * (1 + int(50 * passed_s) % 5)},
+        rises=MOVING | {"retrans_bytes": 10_000, "total_retrans_packets": 7},
+    )
+    (one.kernel.tree.root / "sys/net/ipv4/tcp_available_congestion_control").unlink()
+    [found] = data_of(diagnose(one, "42:9", "--json"))["diagnoses"]
+    commands = [advice["command"] for advice in found["advice"]]
+    assert "tcptool apply 42:9 congestion=bbr" in commands, found
 
 
 def test_options_out_of_reach_are_said_and_a_verdict_is_given(living: Make) -> None:
@@ -247,6 +299,40 @@ def test_ctrl_c_judges_what_was_read(living: Make) -> None:
     assert data["diagnoses"][0]["measures"]["samples"] < 201
 
 
+def test_ctrl_c_is_said_on_the_page(living: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    one = living()
+
+    def interrupt(_kernel: FakeKernel) -> None:
+        raise KeyboardInterrupt
+
+    one.kernel.on_wait = interrupt
+    outcome = diagnose(one, "42:9")
+    assert outcome.status == ExitCode.INTERRUPTED
+    assert outcome.out.startswith("Ended by Ctrl-C: ")
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_socket_that_goes_before_the_first_sample(
+    left: int, living: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = living()
+
+    def vanish(*_words: object) -> float:
+        one.kernel.on_wait = None
+        one.kernel.sockets[PLACE:] = one.kernel.sockets[:0]
+        return 0.02
+
+    monkeypatch.setattr("tcptool.actions.diagnose._pace_s", vanish)
+    outcome = diagnose(one, "42" if left else "sk:1001", "--json")
+    if left:
+        assert len(data_of(outcome)["diagnoses"]) == left
+        assert "2 ended before their first sample" in outcome.out
+    else:
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
+        assert "it ended before the first sample" in outcome.err
+
+
 # -- how long and how fast ---------------------------------------------------------------------
 
 
@@ -279,7 +365,8 @@ PAGES: list[tuple[str, dict[str, Any], list[str], int]] = [
     ("out-of-reach-40", SMALL_WINDOW, ["42:9", "--target", "100mbit"], 40),
     ("listener-80", OVERFLOW, ["42:9"], 80),
     ("receiver-80", RECEIVES, ["42:9"], 80),
-    ("survey-80", PINNED, [], 80),
+    ("survey-80", PINNED, ["--top", "2"], 80),
+    ("all-80", PINNED, [], 80),
 ]
 
 
@@ -318,6 +405,25 @@ def test_a_goal_within_reach(living: Make, monkeypatch: pytest.MonkeyPatch) -> N
     assert "5 Mbit/s is within reach; now 4 Mbit/s" in out
 
 
+def test_a_goal_of_which_not_all_is_known(living: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    one = living(fields={"sent_bytes": 0}, rises={})
+    (one.kernel.tree.root / "sys/net/ipv4/tcp_wmem").unlink()
+    out = diagnose(one, "42:9", "--target", "5mbit").out
+    assert "5 Mbit/s may be within reach" in out
+    assert "??  net.ipv4.tcp_wmem[2] not known, needed at least" in out
+
+
+def test_what_is_closest_is_said_where_it_is_unclear(
+    living: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "on_terminal", lambda session: not session.json)
+    monkeypatch.setattr("tcptool.actions.diagnose.load_percent", lambda: 300.0)
+    out = diagnose(living(fields={"notsent_bytes": 0}), "42:9", "--for", "100ms").out
+    assert "unclear; closest is application-limited" in out
+    assert "this host is overloaded (300 % of its processors)" in out
+
+
 def test_hostile_names_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tcptool.actions.diagnose.load_percent", lambda: 10.0)
     one = Living(tmp_path / "kernel", congestion="\x1b[2J\u202e", **PINNED)
@@ -345,7 +451,11 @@ def test_bbr_in_its_start(living: Make) -> None:
 
 
 def judgement(outcome: Outcome) -> Any:
-    return data_of(outcome)["diagnoses"]
+    """The diagnoses without the commands: a recording cannot be acted upon."""
+    data = data_of(outcome)
+    for found in data["diagnoses"]:
+        del found["again"], found["advice"]
+    return data["diagnoses"]
 
 
 def test_a_recording_is_judged_as_the_connection_was(living: Make, tmp_path: Path) -> None:
@@ -449,5 +559,5 @@ def test_a_command_names_the_namespace_of_a_socket_without_owner(
     inner.kernel.tree.remove(42)
     outer = FakeKernel(tmp_path / "outer")
     outer.namespaces["blue"] = inner.kernel
-    [found] = judgement(diagnose(outer, "sk:1001", "--netns", "blue", "--json"))
+    [found] = data_of(diagnose(outer, "sk:1001", "--netns", "blue", "--json"))["diagnoses"]
     assert found["again"] == "tcptool diagnose sk:1001 --netns blue"

@@ -954,16 +954,16 @@ _PATHS: Final = (
     ),
     Scenario(
         "shallow-queue-cubic",
-        "a queue of ten packets: it overflows whenever the path is full",
-        _is("path-rate-with-loss", "path-rate"),  # about one loss in a hundred packets
-        _bulk(_relay({"queue_packets": 10}), 1 * _MB),
+        "a queue of 14 packets, enough to keep the path full after each loss",
+        _is("path-rate-with-loss", "path-rate"),  # about three losses in a thousand packets
+        _bulk(_relay({"queue_packets": 14}), 1 * _MB),
         rtt_ms=20,
         rate_mbit=10,
     ),
     Scenario(
         "shallow-queue-bbr",
-        "the same with bbr, which keeps on sending",
-        _is("path-rate-with-loss"),
+        "10 packets with bbr, which keeps on sending",
+        _is("path-rate-with-loss", "path-rate"),
         _bulk(_relay({"queue_packets": 10}), 1 * _MB),
         congestion="bbr",
         rtt_ms=20,

@@ -104,7 +104,7 @@ def _over_loopback(one: HostSocket) -> bool:
 
 def _more_ports(facts: Facts, ports: range) -> Remedy:
     rate = human(float(f"{len(ports) / TIME_WAIT_S:.3g}"), Unit.COUNT)
-    usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0]
+    usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0] + 1
     low, high = _USUAL_RANGE if usual else _WIDE_RANGE
     low, high = min(low, ports.start), max(high, ports.stop - 1)
     advice = (

@@ -22,9 +22,9 @@ def path_needs(facts: Facts, rate_bytes_per_s: int, rtt_us: int) -> PathNeeds:
     congestion = _text(facts, "net.ipv4.tcp_congestion_control")
     receive_needed = bdp.receive_limit_bytes(product)
     present, most = _number(facts, RMEM, 2), _number(facts, "net.core.rmem_max", 0)
-    scale = None if present is None else bdp.window_scale(max(present, most or 0))
-    window = None
-    if present is not None and scale is not None:
+    scale, window = None, None
+    if present is not None:
+        scale = bdp.window_scale(max(present, most or 0))
         window = bdp.largest_window_bytes(present, scale)
     sendable = _number(facts, WMEM, 2)
     budget = bdp.loss_budget_percent(rate_bytes_per_s, rtt_us)

@@ -36,13 +36,15 @@ def listener(case: Case) -> Found | None:
     full = sum(queue > limit for queue, limit in queues)
     if backlog is None:
         return Found("listening", limits.CLEAR, ("the backlog is not known",))
-    dropped, near_full = case.own.dropped or 0, is_near_full(waiting, backlog)
+    dropped, near_full = case.own.dropped, is_near_full(waiting, backlog)
     evidence = [f"accept_queue at most {waiting}, backlog {backlog}: one more finds room"]
     if dropped:
         evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
     if full:
         evidence.append(f"full in {full} of {len(queues)} samples")
-    if near_full and dropped:
+    # The longest queue may have been between two samples: of a short one a place is much.
+    was_full = near_full or 0 < waiting >= backlog
+    if (dropped and was_full) or (dropped is None and 2 * full >= len(queues)):
         return Found("listener-overflow", 0.98, tuple(evidence))
     if near_full:
         return Found("listener-filling", 0.9, tuple(evidence))

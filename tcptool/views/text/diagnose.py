@@ -142,8 +142,12 @@ def _advice(label: str, advice: Advice, look: Look) -> Iterator[str]:
 
 
 def _goal(goal: Goal, look: Look) -> Iterator[str]:
-    answer = {True: "within reach", False: "out of reach as it is", None: "cannot be told"}
-    text = f"{human(goal.rate_bytes_per_s, Unit.BYTES_PER_SECOND)} is {answer[goal.reachable]}"
+    answer = {
+        True: "is within reach",
+        False: "is out of reach as it is",
+        None: "may be within reach: not all that it takes is known",
+    }
+    text = f"{human(goal.rate_bytes_per_s, Unit.BYTES_PER_SECOND)} {answer[goal.reachable]}"
     if goal.goodput_bytes_per_s is not None:
         text += f"; now {human(goal.goodput_bytes_per_s, Unit.BYTES_PER_SECOND)}"
     yield from _row("target", text, look)

@@ -31,6 +31,7 @@ SUSPECTS: list[dict[str, Any]] = [
     BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) + 1},
     {"state": "syn-sent", "retransmits": 1},
     {"state": "syn-sent"},
+    {"state": "syn-recv", "timer_retransmits": 1},
     {"state": "close-wait", "last_data_recv_ms": limits.FORGOTTEN_MS + 1},
     {"state": "close-wait"},
     {"retransmits": 2, "unacked_packets": 1},
@@ -41,7 +42,6 @@ SUSPECTS: list[dict[str, Any]] = [
     BUSY | {"sndbuf_limited_us": 500},
     {"sent_bytes": 1000, "retrans_bytes": 100},
     {"receive_queue_bytes": 1},
-    {"receive_queue_bytes": 1, "last_data_sent_ms": 10**6, "last_data_recv_ms": 10**6},
     {"rtt_us": 80_000, "min_rtt_us": 10_000, "notsent_bytes": 9},
 ]
 WELL_ENOUGH: list[dict[str, Any]] = [
@@ -50,6 +50,8 @@ WELL_ENOUGH: list[dict[str, Any]] = [
     {"state": "listen", "accept_queue": 3},
     BACKLOG | {"accept_queue": 0},
     BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
+    {"state": "time-wait", "timer": "time-wait", "receive_queue_bytes": 1},
+    {"receive_queue_bytes": 1, "last_data_sent_ms": 10**6, "last_data_recv_ms": 10**6},
     {"retransmits": 2},  # answered since
     {"snd_wnd_bytes": 0},  # and nothing to send
     BUSY,

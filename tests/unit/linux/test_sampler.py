@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tcptool.catalog import diag
 from tcptool.decode.diag_request import pack_id
 from tcptool.decode.inet_diag import decode_socket
 from tcptool.decode.netlink import attributes, messages
-from tcptool.linux.sampler import Watched, sample
+from tcptool.linux.sampler import _REST, Watched, sample
 from tests.support.fake_kernel import FakeKernel, diag_message
 
 WEB, CLIENT = ("192.0.2.10", 443), ("198.51.100.7", 51844)
@@ -84,6 +85,25 @@ def test_a_slow_reading_does_not_make_the_next_ones_hurry(kernel: FakeKernel) ->
     kernel.on_wait = delay_the_first
     run(kernel, one, for_s=1.5)
     assert [round(at_s, 2) for at_s, _ in one.readings] == [0, 0.85, 1.1, 1.35]
+
+
+class SlowKernel(FakeKernel):
+    """A kernel whose answers take a while, as those of a socket that is locked."""
+
+    def diag(self, request: bytes) -> Iterator[bytes]:
+        self.ticks += 0.125
+        return FakeKernel.diag(self, request)
+
+
+def test_reading_takes_a_part_of_the_time_only(tmp_path: Path) -> None:
+    kernel = SlowKernel(tmp_path)
+    kernel.sockets.append(connection())
+    one = watched(kernel, kernel.sockets[0])
+    run(kernel, one, pace_s=0.01, for_s=4)
+    times = [at_s for at_s, _ in one.readings]
+    assert times[0] == 0.125  # the time of the answer
+    steps = {round(later - earlier, 6) for earlier, later in pairwise(times)}
+    assert steps == {_REST * 0.125}
 
 
 def test_a_connection_that_ends_is_read_no_more(kernel: FakeKernel) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcptool.model.inspection import HolderRecord
-from tcptool.model.observation import RawReading, Recording, Surroundings
+from tcptool.model.observation import RawReading, Reach, Recording, Surroundings
 from tcptool.model.report import Host
 from tcptool.sansio.recording import SCHEMA, NotARecording, read_recordings, recording_lines
 
@@ -27,10 +27,16 @@ _READINGS = st.lists(
     max_size=4,
 ).map(tuple)
 _OPTIONS = st.booleans() | _NUMBERS | _TEXTS | st.lists(_TEXTS, max_size=3).map(tuple)
+_REACHES = st.builds(
+    Reach,
+    handle=st.from_regex(r"\A([0-9]+:[0-9]+|sk:[0-9a-f]+)\Z"),
+    netns=st.none() | _TEXTS,
+    held=st.booleans(),
+    permitted=st.booleans(),
+)
 _RECORDINGS = st.builds(
     Recording,
-    handle=_TEXTS,
-    netns=st.none() | _TEXTS,
+    reach=_REACHES,
     holders=st.lists(
         st.builds(
             HolderRecord,
@@ -42,35 +48,38 @@ _RECORDINGS = st.builds(
         max_size=2,
     ).map(tuple),
     readings=_READINGS.filter(bool),
-    other_handle=st.none() | _TEXTS,
+    other_reach=st.none() | _REACHES,
     other_end=_READINGS,
     around=st.builds(
         Surroundings,
         options=st.none() | st.dictionaries(_TEXTS, _OPTIONS, max_size=3),
         limits=st.dictionaries(_TEXTS, _NUMBERS, max_size=3),
+        elsewhere=st.booleans(),
+        inside_pid=st.none() | _NUMBERS,
         congestion_controls=st.lists(_TEXTS, max_size=3).map(tuple),
+        allowed_congestion_controls=st.lists(_TEXTS, max_size=3).map(tuple),
         load_percent=st.none() | st.floats(0, 1e6, allow_nan=False),
     ),
     ended=st.booleans(),
 )
 
 
-@given(st.lists(_RECORDINGS, min_size=1, max_size=3))
-def test_what_was_written_is_read_again(made: list[Recording]) -> None:
-    assert read_recordings("".join(recording_lines("0.1.0", HOST, made))) == (HOST, made)
+@given(st.lists(_RECORDINGS, min_size=1, max_size=3), st.booleans())
+def test_what_was_written_is_read_again(made: list[Recording], complete: bool) -> None:
+    text = "".join(recording_lines("0.1.0", HOST, made, complete=complete))
+    assert read_recordings(text) == (HOST, complete, made)
 
 
 ONE = Recording(
-    handle="42:9",
-    netns="blue",
+    reach=Reach(handle="42:9", netns="blue"),
     holders=(HolderRecord(pid=42, fd=9, process="nginx", start_ticks=5),),
     readings=(RawReading(0.0, b"\1\2"), RawReading(0.02, b"\3")),
-    other_handle="43:4",
+    other_reach=Reach(handle="43:4"),
     other_end=(RawReading(0.01, b"\4"),),
     around=Surroundings(options={"SO_BUF_LOCK": ("send",)}, limits={"a": 1}),
     ended=False,
 )
-LINES = list(recording_lines("0.1.0", HOST, [ONE]))
+LINES = list(recording_lines("0.1.0", HOST, [ONE], complete=True))
 HEAD, SOCKET, READING = (json.loads(line) for line in LINES[:3])
 
 
@@ -83,7 +92,7 @@ def test_a_line_is_one_json_object_that_says_what_it_is() -> None:
     head, first = HEAD, READING
     assert head == {
         "schema": SCHEMA, "tcptool": "0.1.0", "time": HOST.time, "host": "web1",
-        "kernel": "6.18.44",
+        "kernel": "6.18.44", "complete": True,
     }  # fmt: skip
     assert [json.loads(line)["event"] for line in LINES[1:]] == ["socket", *["reading"] * 3]
     assert first == {"event": "reading", "socket": 0, "end": "own", "at_s": 0, "reply": "0102"}
@@ -93,11 +102,11 @@ def test_what_a_newer_tcptool_adds_is_passed_over() -> None:
     newer = text_of(
         HEAD | {"zone": 1}, {"event": "weather"}, SOCKET | {"mood": None}, READING | {"cpu": 3}
     )
-    assert len(read_recordings(newer)[1][0].readings) == 1
+    assert len(read_recordings(newer).recordings[0].readings) == 1
 
 
 def test_readings_before_their_socket_are_its_own_too() -> None:
-    assert read_recordings(text_of(HEAD, READING, SOCKET))[1][0].readings
+    assert read_recordings(text_of(HEAD, READING, SOCKET)).recordings[0].readings
 
 
 def without(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -124,7 +133,15 @@ BROKEN: list[tuple[str, int, str]] = [
     (text_of(HEAD, without(SOCKET, "socket"), READING), 2, "socket is not a whole number"),
     (text_of(HEAD, SOCKET, READING | {"socket": "0"}), 3, "socket is not a whole number"),
     (text_of(HEAD, SOCKET, without(READING, "end")), 3, "end is not a text"),
-    (text_of(HEAD, SOCKET | {"handle": 7}, READING), 2, "handle is not a text"),
+    *(
+        (text_of(HEAD, SOCKET | {side: SOCKET[side] | {"handle": handle}}, READING), 2, why)
+        for side in ("reach", "other_reach")
+        for handle, why in (
+            (7, "handle is not a text"),
+            ("42:9; rm -rf /", "is neither PID:FD nor sk:COOKIE"),
+            ("42:9\n", "is neither PID:FD nor sk:COOKIE"),
+        )
+    ),
     *(
         (text_of(HEAD, SOCKET, READING | broken), 3, "does not hold a reading")
         for broken in (
@@ -149,10 +166,17 @@ BROKEN: list[tuple[str, int, str]] = [
     *(
         (text_of(HEAD, without(SOCKET, name), READING), 2, "does not describe a socket")
         for name in SOCKET
-        if name not in ("event", "socket", "handle")
+        if name not in ("event", "socket")
     ),
-    (text_of(HEAD, SOCKET | {"netns": 7}, READING), 2, "netns is not a text"),
-    (text_of(HEAD, SOCKET | {"other_handle": []}, READING), 2, "other_handle is not a text"),
+    (
+        text_of(HEAD, SOCKET | {"reach": SOCKET["reach"] | {"netns": 7}}, READING),
+        2,
+        "netns is not a text",
+    ),
+    *(
+        (text_of(HEAD, SOCKET | {"reach": without(SOCKET["reach"], name)}, READING), 2, name)
+        for name in SOCKET["reach"]
+    ),
     *(
         (text_of(HEAD, SOCKET | {"holders": [HOLDER | {name: None}]}, READING), 2, f"{name} is not")
         for name in HOLDER
@@ -163,6 +187,9 @@ BROKEN: list[tuple[str, int, str]] = [
             {"holders": 7},
             {"holders": [7]},
             {"options": [1]},
+            {"reach": None},
+            {"other_reach": 7},
+            {"inside_pid": "x"},
             {"load_percent": "much"},
             {"load_percent": float("nan")},
             {"limits": {"a": float("inf")}},

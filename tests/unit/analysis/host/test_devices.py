@@ -36,6 +36,8 @@ def test_packets_that_a_cpu_dropped() -> None:
         Severity.WARN,
         "3 packets dropped before TCP saw them in 5 s",
     )
+    shown = [one.where for one in verdict.evidence]
+    assert shown == ["/proc/net/softnet_stat cpu0 dropped", "/proc/sys/net/core/netdev_max_backlog"]
     assert command(verdict) == "sudo sysctl -w net.core.netdev_max_backlog=2000"
     assert undo(verdict) == "sudo sysctl -w net.core.netdev_max_backlog=1000"
 
@@ -119,11 +121,12 @@ def test_errors_that_do_not_count() -> None:
     ],
 )
 def test_frames_that_nobody_asked_for(counters: dict[str, int], severity: Severity) -> None:
-    before = replace(DEVICE, counters=dict.fromkeys(counters, 0))
+    before = replace(DEVICE, counters=dict.fromkeys(counters, 5_000_000))
+    later = {name: 5_000_000 + grown for name, grown in counters.items()}
     other = replace(DEVICE, name="eth1", index=3)
     state = host(
         before={"links": (before, other)},
-        after={"links": (replace(before, counters=counters), other)},
+        after={"links": (replace(before, counters=later), other)},
     )
     assert judged("H-07", state).severity is severity
 
@@ -154,6 +157,7 @@ def test_links_that_are_as_they_should_be() -> None:
     quiet = replace(DEVICE, duplex="unknown", carrier_changes=None, mtu_bytes=None)
     verdict = judged("H-08", host(**linked(quiet)))
     assert verdict.summary == "1 device up and steady; none tells its duplex mode"
+    assert seen(verdict) == "eth0: duplex unknown"
     assert judged("H-08", host(**linked())).summary == "no device but loopback is up"
     assert judged("H-08", host(**linked(replace(DEVICE, up=False)))).severity is Severity.OK
 
@@ -344,12 +348,15 @@ def test_a_device_that_is_not_known_any_more() -> None:
     ],
 )
 def test_cpus(softirq: int, steal: int, severity: Severity, text: str) -> None:
-    before = (CpuTicks(0, 0, 0, 0), CpuTicks(1, 0, 0, 0))
-    after = (CpuTicks(0, 100, softirq, steal), CpuTicks(1, 100, 0, 0))
-    verdict = judged("H-34", host(before={"cpus": before}, after={"cpus": after}))
+    before = (CpuTicks(0, 7000, 500, 300), CpuTicks(1, 7000, 40, 0))
+    after = (CpuTicks(0, 7100, 500 + softirq, 300 + steal), CpuTicks(1, 7100, 40, 0))
+    links = (LOOPBACK, DEVICE, replace(DEVICE, name="eth1", up=False))
+    state = host(before={"cpus": before}, after={"cpus": after, "links": links})
+    verdict = judged("H-34", state)
     assert verdict.severity is severity
     assert text in verdict.summary
-    assert "/sys/class/net/eth0/queues: 4 receive queues" in seen(verdict)
+    queues = [one.where for one in verdict.evidence if one.value == "4 receive queues"]
+    assert queues == ["/sys/class/net/eth0/queues"]
 
 
 def test_a_single_cpu_that_only_receives() -> None:

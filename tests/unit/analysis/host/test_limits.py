@@ -43,6 +43,17 @@ def test_ports_in_use(number: int, severity: Severity) -> None:
         assert "0.333 connections a second" in verdict.remedy.advice
 
 
+@pytest.mark.parametrize(
+    ("text", "wide"), [("32768 60999", True), ("32769 60999", False), ("20000 60999", True)]
+)
+def test_a_range_that_was_narrowed_gets_the_usual_one_first(text: str, wide: bool) -> None:
+    low, high = map(int, text.split())
+    taken = tuple(sock(local_port=port) for port in range(low, high + 1))
+    sysctls = {"net.ipv4.ip_local_port_range": text}
+    run = command(judged("H-16", host(sysctls=sysctls, sockets=taken)))
+    assert run.endswith("='10240 65535'" if wide else "='32768 60999'")
+
+
 def test_the_usual_range_is_widened() -> None:
     usual = {"net.ipv4.ip_local_port_range": "32768 60999"}
     taken = tuple(sock(local_port=port) for port in range(32_768, 60_000))
@@ -168,6 +179,7 @@ def test_a_process_near_its_limit(files: OpenFiles, run: str) -> None:
     verdict = judged("H-18", host(files=(OpenFiles(1, "init", 5, 1000, 1000), files)))
     assert verdict.severity is Severity.WARN
     assert verdict.summary == "nginx (7) has 800 of 1000 descriptors open"
+    assert "init" not in seen(verdict)
     assert command(verdict) == run
     hard = files.hard_limit or 1_048_576  # more than fs.nr_open is refused
     assert undo(verdict) == f"sudo prlimit --pid 7 --nofile=1000:{hard}"
@@ -191,7 +203,10 @@ def test_no_limit_above_that_of_the_kernel(most: str | None, run: str | None) ->
 
 def test_processes_with_room() -> None:
     files = (OpenFiles(7, "nginx", 799, 1000, 1000), OpenFiles(8, "sink", 9, None, None))
-    assert judged("H-18", host(files=files)).severity is Severity.OK
+    verdict = judged("H-18", host(files=files))
+    assert verdict.severity is Severity.OK
+    assert "/proc/7/fd (nginx): 799 open, limit 1000" in seen(verdict)
+    assert "sink" not in seen(verdict)
 
 
 def test_open_files_of_the_host() -> None:
@@ -270,8 +285,10 @@ def test_orphans() -> None:
     verdict = judged("H-20", state)
     assert verdict.severity is Severity.WARN
     assert verdict.summary == "12288 of 16384 connections without a process"
+    assert "/proc/net/sockstat TCP orphan: 12288 of 16384" in seen(verdict)
     verdict = judged("H-20", host(sysctls={"net.ipv4.tcp_max_orphans": None}))
     assert verdict.summary == "0 in CLOSE_WAIT, an unknown number of orphans"
+    assert "orphan" not in seen(verdict)
 
 
 def test_a_kernel_without_the_counter() -> None:

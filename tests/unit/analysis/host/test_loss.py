@@ -33,6 +33,7 @@ def test_too_few_segments_are_not_judged() -> None:
     assert verdict.severity is Severity.SKIP
     assert "999 segments sent in 5 s" in verdict.summary
     assert "1 segment sent" in judged("H-01", host({"TcpOutSegs": 1})).summary
+    assert judged("H-01", host({"TcpOutSegs": 1000})).severity is Severity.OK
 
 
 def test_a_total_since_boot_is_context_only() -> None:
@@ -65,6 +66,7 @@ def test_the_worst_sockets_are_named_with_their_holders() -> None:
     [
         (0, 0, Severity.OK),
         (19, 19, Severity.OK),  # too few to be a share
+        (20, 20, Severity.WARN),
         (20, 100, Severity.OK),
         (21, 100, Severity.WARN),
     ],
@@ -84,7 +86,12 @@ def test_unanswered_connection_requests_are_no_loss_of_data() -> None:
 
 @pytest.mark.parametrize(
     ("twice", "again", "severity"),
-    [(19, 19, Severity.OK), (30, 100, Severity.OK), (31, 100, Severity.INFO)],
+    [
+        (19, 19, Severity.OK),
+        (20, 20, Severity.INFO),
+        (30, 100, Severity.OK),
+        (31, 100, Severity.INFO),
+    ],
 )
 def test_needless_retransmissions(twice: int, again: int, severity: Severity) -> None:
     verdict = judged("H-03", host({"TcpExtTCPDSACKRecv": twice, "TcpRetransSegs": again}))

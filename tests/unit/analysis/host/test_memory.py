@@ -62,8 +62,15 @@ def test_tcp_mem_in_bytes() -> None:
     verdict = judged("H-14", state)
     assert (verdict.severity, verdict.myths) == (Severity.INFO, ("tcp-mem-in-bytes",))
     assert verdict.summary == "tcp_mem allows 48 GiB, more than there is"
+    exactly = host(sysctls={"net.ipv4.tcp_mem": f"1 {(8 << 30) // 4096} 16777216"})
+    assert judged("H-14", exactly).severity is Severity.OK
     unknown = host(sysctls={"net.ipv4.tcp_mem": "1 12582912 16777216"}, memory_bytes=None)
     assert judged("H-14", unknown).severity is Severity.OK
+
+
+def test_half_of_what_it_takes_is_not_judged() -> None:
+    no_limit = host(sysctls={"net.ipv4.tcp_mem": "0 0 0"}, **used(100))
+    assert judged("H-14", no_limit).summary == "no pressure, and no drop for want of memory"
 
 
 def test_another_namespace_has_counters_only() -> None:
@@ -100,6 +107,7 @@ def sender(**fields: Any) -> Any:
     [
         (receiver(), True),
         (receiver(rcvbuf_bytes=23 * MIB), False),  # it may still grow
+        (receiver(rcvbuf_bytes=24 * MIB), True),
         (receiver(rcv_space_bytes=12 * MIB), True),
         (receiver(rcv_space_bytes=11 * MIB), False),  # it has room, only less to double
         (receiver(peer_address="127.0.0.1"), False),
@@ -108,6 +116,7 @@ def sender(**fields: Any) -> Any:
         (sender(), True),
         (sender(limited_by="network"), False),
         (sender(sndbuf_bytes=MIB), False),
+        (sender(sndbuf_bytes=3 * MIB), True),
         (sender(min_rtt_us=1000), False),
         (sender(delivery_rate_bytes_per_s=None, min_rtt_us=None), False),
         (sock(), False),
@@ -182,7 +191,7 @@ def test_closed_windows() -> None:
     assert judged("H-28", host()).severity is Severity.OK
     full = sock(inode=5, rmem_alloc_bytes=90, rcvbuf_bytes=100)
     fuller = sock(local_port=1, rmem_alloc_bytes=99, rcvbuf_bytes=100)
-    others = (sock(), sock(rmem_alloc_bytes=10, rcvbuf_bytes=100))
+    others = (sock(), sock(rmem_alloc_bytes=74, rcvbuf_bytes=100))
     grown = {"TcpExtTCPToZeroWindowAdv": 2}
     state = host(grown, sockets=(full, *others, fuller), holders={5: ("7:3", "slow")})
     verdict = judged("H-28", state)
@@ -200,6 +209,9 @@ def test_buffers_that_start_large() -> None:
     verdict = judged("H-30", state)
     assert (verdict.severity, verdict.myths) == (Severity.INFO, ("bigger-is-better",))
     assert command(verdict) == f"sudo sysctl -w net.ipv4.tcp_rmem='4096 131072 {16 * MIB}'"
+    edge = host(sysctls={"net.ipv4.tcp_wmem": f"4096 {MIB} {16 * MIB}"})
+    run = command(judged("H-30", edge))
+    assert run == f"sudo sysctl -w net.ipv4.tcp_wmem='4096 16384 {16 * MIB}'"
 
 
 @pytest.mark.parametrize(

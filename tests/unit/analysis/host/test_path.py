@@ -30,6 +30,8 @@ def test_a_gigabit_over_80_ms() -> None:
     assert (needs.receive.needed_bytes, needs.receive.answer) == (40_000_000, "just-enough")
     assert needs.receive.allows_bytes_per_s == (32 << 20) / 2 / 0.08
     assert needs.send.answer == "too-small"
+    assert needs.send.allows_bytes_per_s == pytest.approx((4 << 20) * 1448 / 2304 / 0.08)
+    assert verdict.summary == "net.ipv4.tcp_wmem[2] is 4 MiB, which allows 264 Mbit/s"
     assert (needs.window_scale, needs.needed_window_scale) == (10, 10)
     assert needs.packets_between_losses == 97_334_499
     assert needs.connections_to_pressure == 29_888 * 4096 // 40_000_000
@@ -60,6 +62,20 @@ def test_just_enough_is_left_alone_too() -> None:
     assert verdict.severity is Severity.INFO
     assert verdict.remedy is not None
     assert verdict.remedy.command is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "answer"),
+    [
+        (40_000_000, "enough"),
+        (39_999_999, "just-enough"),
+        (20_000_000, "just-enough"),  # half of it is what the path holds
+        (19_999_999, "too-small"),
+    ],
+)
+def test_edges(limit: int, answer: str) -> None:
+    needs, _ = ask(host(sysctls={"net.ipv4.tcp_rmem": f"4096 131072 {limit}"}))
+    assert needs.receive.answer == answer
 
 
 def test_bbr_wants_a_larger_send_buffer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tcptool.catalog.severity import Severity
@@ -35,6 +37,11 @@ def test_how_full_a_queue_is(queue: int, severity: Severity) -> None:
     verdict = judged("H-12", state)
     assert verdict.severity is severity
     assert f"0.0.0.0:443: {queue} wait, backlog 100" in seen(verdict)
+
+
+def test_three_quarters_are_enough_to_speak_up() -> None:
+    state = host(sockets=(listener(accept_queue=75, backlog=99),))
+    assert judged("H-12", state).severity is Severity.WARN
 
 
 def test_a_backlog_is_raised_on_the_live_socket() -> None:
@@ -78,6 +85,8 @@ def test_somaxconn_is_raised_only_where_it_is_in_the_way() -> None:
         sysctls={"net.core.somaxconn": "128"},
         sockets=(listener(accept_queue=129, backlog=128),),
     )
+    room = replace(state, sysctls={**state.sysctls, "net.core.somaxconn": "256"})
+    assert "sysctl" not in command(judged("H-12", room))
     verdict = judged("H-12", state)
     first, second = command(verdict).split(" && ")
     assert first == "sudo sysctl -w net.core.somaxconn=172"
@@ -171,9 +180,14 @@ COOKIES = {"TcpExtSyncookiesSent": 100}
     [
         ({}, Severity.OK, "no SYN cookie was sent"),
         ({**COOKIES, **BOTH}, Severity.WARN, "while accept queues overflowed"),
-        ({**COOKIES, "TcpExtSyncookiesRecv": 9}, Severity.WARN, "probably a SYN flood"),
+        (
+            {**COOKIES, "TcpExtSyncookiesRecv": 9},
+            Severity.WARN,
+            "and no accept queue overflowed: probably a SYN flood",
+        ),
         ({**COOKIES, "TcpExtSyncookiesRecv": 90}, Severity.INFO, "100 SYN cookies were sent"),
         ({"TcpExtSyncookiesSent": 99}, Severity.INFO, "99 SYN cookies were sent"),
+        ({**COOKIES, "TcpExtSyncookiesRecv": 10}, Severity.INFO, "100 SYN cookies were sent"),
         ({"TcpExtTCPReqQFullDrop": 4}, Severity.OK, "no SYN cookie was sent"),
         (OVERFLOW, Severity.WARN, "1 connection request dropped in 5 s, though no accept queue"),
         ({"TcpExtListenOverflows": 3, "TcpExtListenDrops": 3}, Severity.OK, "no SYN cookie"),
@@ -183,6 +197,8 @@ def test_syn_cookies(grown: dict[str, int], severity: Severity, text: str) -> No
     verdict = judged("H-13", host(grown))
     assert verdict.severity is severity
     assert text in verdict.summary
+    assert ("flood" in verdict.summary) == ("flood" in text)
+    assert ("overflow" in verdict.summary) == ("overflow" in text)
 
 
 @pytest.mark.parametrize("counter", ["TcpExtTCPReqQFullDrop", "TcpExtListenDrops"])

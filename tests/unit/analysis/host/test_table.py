@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,17 @@ def test_a_host_that_tells_nothing_is_not_judged(check: str) -> None:
 def test_without_tcp_info_connections_are_not_judged(check: str) -> None:
     verdict = judged(check, host(lacks={"tcp_info": "no sock_diag"}))
     assert (verdict.severity, verdict.summary) == (Severity.SKIP, "no tcp_info: no sock_diag")
+
+
+def test_a_counter_that_is_new_or_gone_cannot_be_compared() -> None:
+    left = {name: 0 for name in READING.counters if name != "TcpExtTCPTimeouts"}
+    for part in ("before", "after"):
+        readings: dict[str, Any] = {part: {"counters": left}}
+        verdict = judged("H-02", host(**readings))
+        assert (verdict.severity, verdict.summary) == (
+            Severity.SKIP,
+            "no counter TcpExtTCPTimeouts",
+        )
 
 
 def test_the_order() -> None:

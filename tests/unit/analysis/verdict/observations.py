@@ -16,7 +16,7 @@ from tcptool.catalog.registry import UNLIMITED, members
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.decode.structure import places
 from tcptool.model.diagnosis import Diagnosis
-from tcptool.model.observation import Observation, Reading, Surroundings
+from tcptool.model.observation import Observation, Reach, Reading, Surroundings
 from tcptool.model.sock import Congestion, Endpoint, Socket
 
 MIB: Final = 1 << 20
@@ -29,6 +29,7 @@ LIMITS: Final = {
     "net.ipv4.tcp_wmem[1]": 16_384,
     "net.ipv4.tcp_wmem[2]": 4 * MIB,
     "net.core.somaxconn": 4096,
+    "net.core.rmem_max": 4 * MIB,
     "net.ipv4.tcp_mtu_probing": 0,
 }
 CONTROLS: Final = ("reno", "bbr", "cubic")
@@ -110,31 +111,36 @@ def observed(
     options: Fields | None = None,
     sysctls: Mapping[str, int] = LIMITS,
     controls: tuple[str, ...] = CONTROLS,
+    allowed: tuple[str, ...] = (),
     load_percent: float | None = 10.0,
     elsewhere: bool = False,
     inside_pid: int | None = None,
-    **fields: Any,
+    reach: Reach | None = None,
+    other_reach: Reach | None = None,
+    ended: bool = False,
+    live: bool = True,
 ) -> Observation:
-    """Readings with what is around them."""
-    basic: dict[str, Any] = {
-        "handle": "42:9",
-        "netns": None,
-        "holders": (),
-        "other_handle": "43:4" if other else None,
-        "ended": False,
-    }
+    """Readings with what is around them; the user may set options if ``options`` were read."""
+    permitted = options is not None
     return Observation(
+        reach=reach or Reach(handle="42:9", permitted=permitted),
+        holders=(),
+        other_reach=Reach(handle="43:4", permitted=permitted)
+        if other and not other_reach
+        else other_reach,
+        ended=ended,
+        live=live,
         readings=tuple(own),
         other_end=tuple(other),
         around=Surroundings(
             options=options,
             limits=sysctls,
             congestion_controls=controls,
+            allowed_congestion_controls=allowed,
             load_percent=load_percent,
             elsewhere=elsewhere,
             inside_pid=inside_pid,
         ),
-        **basic | fields,
     )
 
 
@@ -286,6 +292,7 @@ def receiver(
     return readings(
         info={
             "ca_state": "open",
+            "options": ("timestamps", "sack", "wscale"),
             "rcv_wscale": 7,
             "snd_mss_bytes": 1448,
             "rtt_us": round(rcv_rtt_ms * 1000),

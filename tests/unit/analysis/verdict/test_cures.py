@@ -13,8 +13,9 @@ from tcptool.catalog import thresholds as limits
 from tcptool.catalog.severity import Severity
 from tcptool.catalog.verdicts import VERDICTS
 from tcptool.model.diagnosis import Advice, Diagnosis
+from tcptool.model.observation import Reach
 from tcptool.sansio.assignment import parse_assignment
-from tests.unit.analysis.verdict.observations import MIB, judged, readings, receiver, sender
+from tests.unit.analysis.verdict.observations import LIMITS, MIB, judged, readings, receiver, sender
 
 BULK: dict[str, Any] = {"notsent_bytes": 500_000, "cwnd_used_percent": 100}
 LOSSY: dict[str, Any] = {**BULK, "retrans_percent": 1, "mbit": 3}
@@ -34,6 +35,7 @@ LOST: dict[str, Any] = STILL | {
     "delivered_packets": 2,
 }  # fmt: skip
 HANDLE = "42:9"
+AT_RMEM = LIMITS | {"net.ipv4.tcp_rmem[2]": 131_072}
 
 
 def listener(waiting: int, backlog: int, **around: Any) -> Diagnosis:
@@ -53,7 +55,7 @@ def stuck(**around: Any) -> Diagnosis:
 
 CASES: dict[str, Callable[..., Diagnosis]] = {
     "listener-overflow": lambda **more: listener(3, 2, **more),
-    "listener-filling": lambda **more: listener(2, 2, **more),
+    "listener-filling": lambda **more: listener(3, 3, **more),
     "handshake-unanswered": lambda **more: judged(
         readings({"retransmits": 2}, sock_fields={"state": "syn-sent"}), **more
     ),
@@ -126,7 +128,7 @@ def test_every_verdict_is_here() -> None:
 AROUND: list[dict[str, Any]] = [
     {},
     {"options": {}},
-    {"netns": "blue"},
+    {"reach": Reach(handle="42:9", netns="blue")},
     {"sysctls": {}, "controls": ()},
 ]
 
@@ -136,7 +138,7 @@ AROUND: list[dict[str, Any]] = [
 def test_advice_is_complete(verdict: str, around: dict[str, Any]) -> None:
     found = CASES[verdict](**around)
     assert found.verdict == verdict
-    if found.severity in (Severity.WARN, Severity.FAIL):
+    if found.severity in (Severity.WARN, Severity.FAIL) and around.get("sysctls") != {}:
         assert found.advice
     for one in found.advice:
         assert one.who in ("application", "socket", "host", "peer", "path")
@@ -153,7 +155,7 @@ def check_command(command: str, around: dict[str, Any]) -> None:
     words = shlex.split(command)
     if words[0] == "sudo":
         words = words[1:]
-    if words[:2] == ["tcptool", "diagnose"]:
+    if words[0] == "tcptool" and words[1] in ("diagnose", "inspect"):
         assert words[2] == "43:4"
     elif words[0] == "tcptool":
         assert words[1] == "apply"
@@ -163,8 +165,9 @@ def check_command(command: str, around: dict[str, Any]) -> None:
         for word in values:
             parse_assignment(word)
         rest = [word for word in words[3:] if "=" not in word and word != "--also-clamp"]
-        assert rest == (["--netns", "blue"] if around.get("netns") else [])
-        assert ("sudo" in command) is (around.get("options") is None)
+        assert rest == (["--netns", "blue"] if "reach" in around and words[2] == HANDLE else [])
+        may = "reach" in around if words[2] == HANDLE else False
+        assert ("sudo" in command) is (around.get("options") is None and not may)
     else:
         assert words[0] in ("sysctl", "modprobe", "tc")
 
@@ -191,7 +194,7 @@ def test_somaxconn_is_raised_first() -> None:
 def test_handshake_counts_its_attempts() -> None:
     fields: dict[str, Any] = {"state": "syn-sent", "timer_retransmits": 4}
     assert judged(readings({}, sock_fields=fields)).cost == (
-        "nothing was connected; 4 attempts so far"
+        "nothing is connected yet, after 5 attempts"
     )
 
 
@@ -210,11 +213,15 @@ def test_what_waits_is_the_cost_of_silence() -> None:
 
 
 def test_who_to_ask_when_the_peer_is_here() -> None:
-    found = stuck(other_handle="43:4")
-    assert "tcptool diagnose 43:4" in found.advice[0].text
-    assert "tcptool" not in stuck().advice[0].text
-    assert "tcptool inspect 43:4" in CASES["slow-reader"]().advice[0].text
-    assert "tcptool" not in judged(sender(rwnd_percent=100, zero_window_percent=20)).advice[0].text
+    here = Reach(handle="43:4")
+    assert stuck(other_reach=here).advice[0].command == "tcptool diagnose 43:4"
+    assert CASES["slow-reader"]().advice[0].command == "tcptool inspect 43:4"
+    for found in (
+        stuck(),
+        stuck(other_reach=here, live=False),
+        judged(sender(rwnd_percent=100, zero_window_percent=20)),
+    ):
+        assert found.advice[0].command is None
 
 
 @pytest.mark.parametrize(("probing", "count"), [(0, 1), (1, 0), (None, 0)])
@@ -266,18 +273,16 @@ def test_what_makes_a_send_buffer_larger(
         assert found.advice[0].undo == 'sudo sysctl -w net.ipv4.tcp_wmem="4096 16384 4194304"'
 
 
-@pytest.mark.parametrize("verdict", ["loss", "path-rate-with-loss", "bufferbloat"])
+@pytest.mark.parametrize("verdict", ["loss", "bufferbloat"])
 def test_bbr_is_advised_to_others(verdict: str) -> None:
     assert only(CASES[verdict](), "congestion=bbr").takes_effect == "now"
     unknown = CASES[verdict](controls=())  # it may be there
     assert only(unknown, "congestion=bbr").undo is not None
     found = CASES[verdict](controls=("reno", "cubic"))
-    assert only(found, "bbr").command == "sudo modprobe tcp_bbr"
-    ends: dict[str, dict[str, Any]] = {
-        "loss": LOSSY,
-        "path-rate-with-loss": LOSSY | {"mbit": 300},
-        "bufferbloat": BULK,
-    }
+    assert only(found, "bbr").command == (
+        "sudo modprobe tcp_bbr && sudo tcptool apply 42:9 congestion=bbr"
+    )
+    ends: dict[str, dict[str, Any]] = {"loss": LOSSY, "bufferbloat": BULK}
     more: dict[str, Any] = {"rtt_ms": 60} if verdict == "bufferbloat" else {}
     own = judged(sender(**ends[verdict], **more, congestion="bbr"))
     assert own.verdict == verdict
@@ -299,15 +304,23 @@ def test_the_peer_s_buffer_can_be_widened_here_only() -> None:
 
 def test_what_makes_the_own_window_wider() -> None:
     free = CASES["local-buffer"](options={"SO_BUF_LOCK": ()})
-    assert commands(free) == [
-        f'sudo sysctl -w net.ipv4.tcp_rmem="4096 131072 {64 * MIB}"',
+    assert commands(free) == [f"tcptool apply {HANDLE} SO_RCVBUF=195K --also-clamp"]
+    at_limit = CASES["local-buffer"](options={"SO_BUF_LOCK": ()}, sysctls=AT_RMEM)
+    assert commands(at_limit) == [
+        'sudo sysctl -w net.ipv4.tcp_rmem="4096 131072 262144"',
         f"tcptool apply {HANDLE} SO_RCVBUF=195K --also-clamp",
     ]
-    assert free.advice[0].takes_effect == "new-connections"
+    assert at_limit.advice[0].takes_effect == "new-connections"
     locked = CASES["local-buffer"](options={"SO_BUF_LOCK": ("receive",)})
     assert [one.command is None for one in locked.advice] == [True, False]
-    unknown = CASES["local-buffer"](sysctls={})
-    assert len(commands(unknown)) == 1
+    assert commands(CASES["local-buffer"](sysctls={})) == []
+    # SO_RCVBUF is cut to rmem_max, and must be a gain over what the buffer has grown to.
+    for most, sizes in ((50_000, 1), (10**6, 0)):
+        found = judged(
+            receiver(**SMALL, rcvbuf_bytes=131_072 if sizes else 10**6),
+            sysctls=LIMITS | {"net.core.rmem_max": most},
+        )
+        assert commands(found) == []
     capped = judged(receiver(mbit=12, rcv_rtt_ms=40, rcv_wnd_bytes=60_000, info={"rcv_wscale": 0}))
     assert commands(capped) == []
     assert "connect anew" in capped.advice[0].text
@@ -332,11 +345,14 @@ HOST_COMMANDS = [
 @pytest.mark.parametrize("verdict", HOST_COMMANDS)
 def test_a_command_of_the_host_enters_the_socket_s_namespace(verdict: str) -> None:
     """net.ipv4 and net.core of another namespace are not those that `sysctl` would change."""
-    make, more = CASES[verdict], {"options": {"SO_BUF_LOCK": ()}}
+    make = CASES[verdict]
+    more: dict[str, Any] = {"options": {"SO_BUF_LOCK": ()}}
     if verdict == "listener-overflow":
         make = lambda **around: listener(5000, 4096, **around)  # noqa: E731
     if verdict == "send-buffer":
         make = lambda **around: judged(sender(sndbuf_percent=50, sndbuf_bytes=4 * MIB), **around)  # noqa: E731
+    if verdict == "local-buffer":
+        more["sysctls"] = AT_RMEM
     here, entered, unknown = (
         next(one for one in make(**more, **where).advice if one.who == "host")
         for where in ({}, {"elsewhere": True, "inside_pid": 42}, {"elsewhere": True})
@@ -350,9 +366,67 @@ def test_a_command_of_the_host_enters_the_socket_s_namespace(verdict: str) -> No
 
 
 def test_a_receiver_that_is_well_points_to_the_sender() -> None:
-    [one] = judged(receiver(), other_handle="43:4", netns="blue").advice
+    [one] = judged(receiver(), other_reach=Reach(handle="43:4", netns="blue")).advice
     assert (one.who, one.command) == ("peer", "tcptool diagnose 43:4 --netns blue")
     assert commands(judged(receiver())) == []
+
+
+@pytest.mark.parametrize(
+    ("around", "command"),
+    [
+        ({"options": {}}, "tcptool apply 42:9 nodelay=1"),
+        ({}, "sudo tcptool apply 42:9 nodelay=1"),
+        ({"live": False}, None),
+        ({"reach": Reach(handle="sk:1001", held=False)}, None),
+    ],
+)
+def test_a_command_is_given_where_it_can_be_typed(
+    around: dict[str, Any], command: str | None
+) -> None:
+    one = CASES["nagle"](**around).advice[1]
+    assert one.command == command
+    assert ("nodelay=1" in one.text) is (command is None)
+    assert one.undo == (command and ("sudo " if "sudo" in command else "") + "tcptool undo --last")
+
+
+def test_a_namespace_s_name_is_quoted() -> None:
+    reach = Reach(handle="sk:1001", netns="a; b")
+    assert commands(CASES["nagle"](reach=reach)) == [
+        "tcptool apply sk:1001 nodelay=1 --netns 'a; b'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "right"), [((), ""), (("reno", "bbr"), ""), (("reno",), "sudo ")]
+)
+def test_a_congestion_control_may_need_a_right(allowed: tuple[str, ...], right: str) -> None:
+    found = CASES["loss"](options={}, allowed=allowed)
+    assert only(found, "bbr").command == f"{right}tcptool apply 42:9 congestion=bbr"
+
+
+def test_a_lock_of_the_other_buffer_stays() -> None:
+    found = CASES["send-buffer"](options={"SO_BUF_LOCK": ("send", "receive")})
+    assert commands(found) == ["tcptool apply 42:9 SO_BUF_LOCK=receive"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_listener_on_this_host_is_pointed_to(live: bool) -> None:
+    own = readings({"retransmits": 2}, sock_fields={"state": "syn-sent"})
+    other = readings({}, sock_fields={"state": "listen", "accept_queue": 3, "backlog": 2})
+    found = judged(own, other, live=live)
+    assert commands(found) == (["tcptool listeners 43:4"] if live else [])
+    assert found.advice[0].who == "application"
+    assert any("accept_queue 3, backlog 2" in line for line in found.evidence)
+    assert "firewalls" in judged(own).advice[0].text
+
+
+def test_what_waits_unread_is_said_where_nobody_closes() -> None:
+    fields = {"state": "close-wait", "receive_queue_bytes": 501}
+    info = STILL | {"last_data_recv_ms": limits.SURELY_FORGOTTEN_MS}
+    found = judged(readings(info, sock_fields=fields))
+    assert found.verdict == "close-wait"
+    assert any("500 B wait unread" in line for line in found.evidence)
+    assert found.advice[0].text.startswith("find out why it does not read")
 
 
 def test_costs_are_in_the_user_s_unit() -> None:

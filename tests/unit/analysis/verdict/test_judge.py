@@ -21,7 +21,7 @@ from tcptool.catalog.states import CA_STATES, TCP_STATES, TIMERS
 from tcptool.catalog.tcp_info import TcpInfo
 from tcptool.catalog.verdicts import UNCLEAR, VERDICTS
 from tcptool.model.diagnosis import Diagnosis
-from tcptool.model.observation import Observation, Reading
+from tcptool.model.observation import Observation, Reach, Reading
 from tcptool.model.sock import Congestion
 from tcptool.sansio.assignment import parse_assignment
 from tests.unit.analysis.verdict.observations import (
@@ -200,14 +200,21 @@ def test_what_is_half_suspected_is_still_not_excluded_when_it_is_unclear() -> No
 # -- who it was --------------------------------------------------------------------------------
 
 
+BLUE = Reach(handle="42:9", netns="blue")
+
+
 def test_identity_comes_from_the_last_reading() -> None:
-    found = judged(sender(**BULK), receiver(), netns="blue", ended=True)
+    found = judged(sender(**BULK), receiver(), reach=BLUE, ended=True)
     assert (found.handle, found.other_handle, found.ended) == ("42:9", "43:4", True)
     assert (found.congestion, found.side, found.cookie) == ("cubic", "sender", "1001")
     assert found.again == "tcptool diagnose 42:9 --netns blue"
     assert found.goal is None
     bare = judged(readings({}, sock_fields={"state": "time-wait"}))
     assert (bare.congestion, bare.side, bare.again) == (None, None, "tcptool diagnose 42:9")
+
+
+def test_what_is_over_cannot_be_diagnosed_again() -> None:
+    assert judged(sender(**BULK), live=False).again is None
 
 
 def test_the_handshake_is_left_out_of_a_connection_s_numbers() -> None:
@@ -241,7 +248,7 @@ _NUMBERS = st.none() | st.sampled_from(_HUGE) | st.integers(0, 10**7)
 _WORDS = {
     "ca_state": st.none() | st.sampled_from([*(m.word for m in CA_STATES.values()), "unknown-9"]),
     "state": st.none(),
-    "options": st.none(),
+    "options": st.none() | st.sampled_from([(), ("timestamps",)]),
     "fastopen_client_fail": st.none(),
     "accecn_raw": st.none(),
     "delivery_rate_app_limited": st.none() | st.sampled_from([0, 1]),
@@ -271,7 +278,8 @@ def _infos(draw: st.DrawFn) -> TcpInfo:
     """Of a kernel that knows the first fields only, with any of them absent or odd."""
     odd = draw(st.dictionaries(st.sampled_from(sorted(_FIELDS)), st.none(), max_size=12))
     made = {name: draw(_FIELDS[name]) for name in odd}
-    return TcpInfo(**dict.fromkeys(_FIELDS, draw(st.sampled_from([None, 0, 1, 5000]))) | made)
+    others = dict.fromkeys(_FIELDS.keys() - _WORDS, draw(st.sampled_from([None, 0, 1, 5000])))
+    return TcpInfo(**others | made)
 
 
 @st.composite
@@ -316,6 +324,15 @@ _OPTIONS = st.none() | st.dictionaries(
 )
 
 
+_REACHES = st.builds(
+    Reach,
+    handle=st.sampled_from(["42:9", "sk:1001"]),
+    netns=st.sampled_from([None, "blue", "a name; with 'quotes'"]),
+    held=st.booleans(),
+    permitted=st.booleans(),
+)
+
+
 @st.composite
 def _observations(draw: st.DrawFn) -> Observation:
     kept = draw(st.sets(st.sampled_from(sorted(LIMITS))))
@@ -326,8 +343,9 @@ def _observations(draw: st.DrawFn) -> Observation:
         sysctls={name: draw(st.sampled_from([0, 1, 2**31 - 1, LIMITS[name]])) for name in kept},
         controls=draw(st.sampled_from([(), ("cubic",), ("bbr", "cubic")])),
         load_percent=draw(st.none() | st.floats(0, 1e6)),
-        netns=draw(st.none() | st.just("blue")),
-        other_handle=draw(st.none() | st.just("43:4")),
+        reach=draw(_REACHES),
+        other_reach=draw(st.none() | _REACHES),
+        live=draw(st.booleans()),
         ended=draw(st.booleans()),
     )
 
@@ -353,7 +371,7 @@ def check(found: Diagnosis) -> None:
 def test_any_observation_has_a_diagnosis(seen: Observation, wanted: int | None) -> None:
     found = with_goal(diagnose(seen), seen, wanted)
     check(found)
-    assert (found.goal is None) is (wanted is None)
+    assert found.goal is None or found.goal.rate_bytes_per_s == wanted
 
 
 @given(st.sampled_from([*STATES, *FLOWS]), _observations())

@@ -119,24 +119,41 @@ def test_which_side_this_end_is_on(rise: dict[str, int], side: str | None) -> No
     assert judged(readings(rise={"acked_bytes": 0} | rise)).side == side
 
 
+FILLED: dict[str, Any] = {
+    "memory": {"rmem_alloc_bytes": 100 * limits.RECEIVE_QUEUE_HINT_PERCENT, "rcvbuf_bytes": 10_000}
+}
+CLOSING: dict[str, Any] = {
+    "info": {
+        "rcv_ssthresh_bytes": 1000,
+        "rcv_wnd_bytes": 10 * int(limits.WINDOW_CLOSED_PERCENT) - 10,
+    }
+}
+ORPHAN: dict[str, Any] = {"sock_fields": {"inode": 0}}
+
+
 # -- nothing moves -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("queue", "more", "verdict"),
     [
-        (4096, {}, "local-slow-reader"),
-        (0, {}, "idle"),
-        ([4096, 0], {}, "idle"),
-        ([4096, 5000], {}, "unclear"),  # it grows, so something moves
-        (4096, {"samples": 1}, "unclear"),
-        (None, {}, "idle"),
+        (4096, FILLED, "local-slow-reader"),
+        (4096, CLOSING, "local-slow-reader"),
+        (4096, ORPHAN, "local-slow-reader"),  # in an accept queue
+        (4096, {}, "idle"),  # a few bytes
+        (0, FILLED, "idle"),
+        ([4096, 0], FILLED, "idle"),
+        ([4096, 5000], FILLED, "idle"),  # it moves
+        (4096, FILLED | {"samples": 1}, "unclear"),
+        (None, FILLED, "idle"),
     ],
 )
 def test_what_nobody_reads(queue: Any, more: dict[str, Any], verdict: str) -> None:
+    info = {"acked_bytes": 5, "received_bytes": 5, "unacked_packets": 0, "notsent_bytes": 0}
+    more = dict(more)
     seen = readings(
-        info={"acked_bytes": 5, "received_bytes": 5, "unacked_packets": 0, "notsent_bytes": 0},
-        sock_fields={"receive_queue_bytes": queue}, **more,
+        info=info | more.pop("info", {}),
+        sock_fields={"receive_queue_bytes": queue} | more.pop("sock_fields", {}), **more,
     )  # fmt: skip
     found = judged(seen)
     assert found.verdict == verdict

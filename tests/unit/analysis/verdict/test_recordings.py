@@ -23,7 +23,9 @@ EXPECTED = {scenario.name: scenario.expected for scenario in SCENARIOS}
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=[path.name for path in RECORDINGS])
 def test_a_recording_of_the_laboratory(path: Path) -> None:
-    _, [recording] = read_recordings(gzip.decompress(path.read_bytes()).decode())
-    found = diagnose(observe(recording))
+    recorded = read_recordings(gzip.decompress(path.read_bytes()).decode())
+    assert recorded.complete
+    [recording] = recorded.recordings
+    found = diagnose(observe(recording, live=False))
     assert found.verdict in EXPECTED[path.name.removesuffix(".jsonl.gz")], found.evidence
     assert found.evidence

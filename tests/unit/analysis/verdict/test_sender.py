@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tcptool.analysis.verdict.sender import mathis_bytes_per_s
+from tcptool.analysis.bdp import loss_rate_bytes_per_s
 from tcptool.catalog import thresholds as limits
 from tcptool.catalog.attributes import BbrInfo
 from tcptool.catalog.registry import UNLIMITED
@@ -44,6 +44,7 @@ HELD: dict[str, Any] = {
     "mbit": 0.02,
 }
 EMPTY = {"held_empty_percent": 100}
+LARGE = {"segment_bytes": 1400, "rise": {"received_bytes": 2000, "data_segs_in": 20}}
 EDGE = {"held_percent": limits.HELD_PERCENT + 1}
 
 
@@ -62,6 +63,14 @@ EDGE = {"held_percent": limits.HELD_PERCENT + 1}
         (HELD | {"held_percent": limits.HELD_PERCENT - 2}, None, "application-limited"),
         (HELD | {"segment_bytes": limits.SMALL_SEGMENT * 1448 * 1.1}, None, "application-limited"),
         (HELD | {"rise": {"data_segs_out": 0}}, None, "nagle"),  # none was sent meanwhile
+        # The tail of a message of several segments, for which somebody waits.
+        (HELD | LARGE, None, "nagle"),
+        (HELD | LARGE | {"rise": {}}, None, "application-limited"),  # a stream: nobody waits
+        (
+            HELD | LARGE | {"held_percent": limits.MOSTLY_HELD_PERCENT - 2},
+            None,
+            "application-limited",
+        ),
     ],
 )
 def test_what_is_held_back(
@@ -204,6 +213,24 @@ def test_the_other_end_knows_better(
     assert "the other end" not in text(blind)
 
 
+def test_a_window_that_the_peer_still_tunes_is_given_time() -> None:
+    grows = {"snd_wnd_bytes": [10_000, 10_000 + 120 * int(limits.WINDOW_GROWS_PERCENT)]}
+    found = judged(sender(**LIMITED, info=grows))
+    assert (found.verdict, found.confidence) == (
+        "peer-buffer",
+        round(limits.CLEAR / limits.DOUBT, 2),
+    )
+    assert "give it time" in text(found)
+    back = {"snd_wnd_bytes": [10_000, 40_000, 9_000, 30_000]}
+    assert "give it time" not in text(judged(sender(**LIMITED, info=back)))
+
+
+def test_a_share_of_hardly_any_busy_time_means_little() -> None:
+    for end in (LIMITED, {"sndbuf_percent": 100}):
+        rare = judged(sender(**end, busy_percent=limits.BUSY_PERCENT_LEAST - 1, app_percent=100))
+        assert rare.verdict == "application-limited"
+
+
 def test_an_other_end_that_is_well_excludes_the_window() -> None:
     assert judged(sender(**LIMITED), receiver()).verdict not in ("slow-reader", "peer-buffer")
 
@@ -319,7 +346,7 @@ def test_whether_it_was_busy_is_told_where_it_is_known() -> None:
 # -- the path ----------------------------------------------------------------------------------
 
 BULK: dict[str, Any] = {"notsent_bytes": 500_000, "cwnd_used_percent": 100}
-LOSS_MODEL_MBIT = mathis_bytes_per_s(1448, 20_000, 1.0) * 8 / 1e6
+LOSS_MODEL_MBIT = loss_rate_bytes_per_s(1.0, 20_000, 1448, limits.LOSS_MODEL) * 8 / 1e6
 FULL_PATH = {"steady_percent": limits.STEADY_PERCENT + 2}
 STANDING = {"rtt_ms": 25, "low_rtt_ms": 20 * limits.STANDING_QUEUE + 1}
 WELL_ABOVE_MBIT = 1.01 * limits.LOSS_MODEL_FACTOR * LOSS_MODEL_MBIT
@@ -389,7 +416,9 @@ def test_what_shows_reordering_and_a_full_path() -> None:
 
 def test_the_loss_model_is_mathis_and_others() -> None:
     # 1 % at 20.5 ms: 6.9 Mbit/s, and 4.4 to 5.3 was measured.
-    assert mathis_bytes_per_s(1448, 20_500, 1.0) * 8 == pytest.approx(6.9e6, rel=0.01)
+    assert loss_rate_bytes_per_s(1.0, 20_500, 1448, limits.LOSS_MODEL) * 8 == pytest.approx(
+        6.9e6, rel=0.01
+    )
 
 
 # -- young connections -------------------------------------------------------------------------
