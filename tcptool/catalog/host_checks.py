@@ -100,8 +100,8 @@ _ALL: Final = (
         title="connects without an answer",
         layer=Layer.TCP,
         aspect=E,
-        rule="info where a connection request was sent again, warn where more than "
-        f"{limit.FAILED_PERCENT:g} % of the handshakes failed too",
+        rule="info where a connection request or its answer was sent again; warn where one waits "
+        f"now, and more than {limit.FAILED_PERCENT:g} % of those that this host began failed",
         why="Connection requests of this host are dropped, refused or filtered; each repetition "
         "costs a second or more.",
         source="RFC 6298, 2.1 (first timeout of 1 s)",
@@ -111,8 +111,8 @@ _ALL: Final = (
         title="aborted connections",
         layer=Layer.TCP,
         aspect=E,
-        rule=f"fail for want of memory; warn where more than {limit.FAILED_PERCENT:g} % of "
-        "the connections were given up without an answer; else info",
+        rule=f"fail for want of memory; warn where {limit.ENOUGH_EVENTS} connections or more, and "
+        f"above {limit.FAILED_PERCENT:g} %, were given up without an answer; else info",
         why="Connections end with a reset instead of a FIN, and data may be lost.",
         source="snmp_counter.rst, TCP abort",
     ),
@@ -303,7 +303,8 @@ _ALL: Final = (
         title="MTU of the paths",
         layer=Layer.SETTINGS,
         aspect=E,
-        rule="warn where connections fell back to tcp_base_mss; info where a default route "
+        rule="warn where tcp_mtu_probing is 1 and connections fell back to tcp_base_mss; info "
+        "where a default route "
         f"has an MTU above {limit.ETHERNET_BYTES} and tcp_mtu_probing is 0",
         why="Where a router drops large packets and its messages are filtered, a connection hangs "
         "at the first full segment.",
@@ -352,7 +353,8 @@ _ALL: Final = (
         title="closed receive windows",
         layer=Layer.MEMORY,
         aspect=S,
-        rule="warn where a window was closed",
+        rule="warn where a window was closed each second or more often, or where a receive buffer "
+        f"is {limit.NEARLY_FULL_PERCENT} % full after one was; info for others",
         why="A local program reads more slowly than its peer sends, so the peer has to stop.",
         source="snmp_counter.rst, TCPToZeroWindowAdv",
     ),
@@ -390,7 +392,8 @@ _ALL: Final = (
         title="rejected segments",
         layer=Layer.IP,
         aspect=E,
-        rule=f"warn from {limit.STRAY_PERCENT} % of the segments received, or where packets "
+        rule=f"warn from {limit.STRAY_PERCENT} % of {limit.ENOUGH_SEGMENTS} segments received, "
+        f"or of fewer but from {limit.ENOUGH_EVENTS} segments, or where packets "
         "were dropped for want of memory; below it info",
         why="Segments arrive and are thrown away: faulty, old, or of somebody else.",
         source="snmp_counter.rst",

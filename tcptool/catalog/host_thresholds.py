@@ -29,6 +29,8 @@ TIMEOUTS_PERCENT: Final = 20.0
 """More than one in five: tail loss probes, on by default (RFC 8985), should leave fewer."""
 NEEDLESS_PERCENT: Final = 30.0
 """A third of all retransmissions is more than a few late acknowledgements make."""
+ENOUGH_EVENTS: Final = 5
+"""A choice of ours: one or two of anything happen on every host."""
 FAILED_PERCENT: Final = 1.0
 """More than one connection in a hundred; single ones fail or vanish on every host."""
 STRAY_PERCENT: Final = 0.1

@@ -17,8 +17,11 @@ from tcptool.units import Unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
-    """One sysctl.  ``host_wide``: there is one for the whole host, which only its first network
-    namespace may set, and others need not show; the rest are of each network namespace.
+    """One sysctl.
+
+    ``host_wide``: there is one for the whole host, which only its first network namespace may
+    set, and others need not show; the rest are of each network namespace.  ``new_only``:
+    connections that are there keep what they began with.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Sysctl:
     unit: Unit = Unit.COUNT
     default: str = ""
     host_wide: bool = False
+    new_only: bool = False
     pitfall: str = ""
     source: str = "ip-sysctl.rst"
 
@@ -35,6 +39,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_sack",
         doc="selective acknowledgements: a receiver names what arrived out of order",
         default="1",
+        new_only=True,
         pitfall="without them every loss in a window costs a round trip of its own, or a timeout",
     ),
     Sysctl(
@@ -46,6 +51,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_window_scaling",
         doc="windows above 65 535 bytes",
         default="1",
+        new_only=True,
         pitfall="without it no connection is faster than 65 535 bytes a round trip: 6.6 Mbit/s at "
         "80 ms",
         source="RFC 7323",
@@ -55,6 +61,7 @@ _ALL: Final = (
         doc="timestamps: better round-trip times, protection against old segments (PAWS), and "
         "window scaling and SACK on connections made with SYN cookies",
         default="1",
+        new_only=True,
         source="RFC 7323",
     ),
     Sysctl(
@@ -85,6 +92,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_rmem",
         doc="least, first and largest size of a receive buffer that is tuned automatically",
         unit=Unit.BYTES,
+        new_only=True,
         pitfall="the second is what every socket starts with; the third counts bookkeeping too, so "
         "the window is about half of it; a change is for new connections",
         source="tcp(7)",
@@ -93,7 +101,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_wmem",
         doc="least, first and largest size of a send buffer that is tuned automatically",
         unit=Unit.BYTES,
-        pitfall="1.6 bytes of it hold one byte of data; a change is for new connections",
+        pitfall="1.6 bytes of it hold one byte of data",
         source="tcp(7)",
     ),
     Sysctl(

@@ -82,7 +82,7 @@ class PathNeeds:
 
     ``window_scale`` is that of connections made now.  ``loss_budget_percent`` may be lost at
     random, which is a segment in ``packets_between_losses``.  So many such connections as
-    ``connections_to_pressure`` bring TCP to its memory limit.
+    ``connections_to_pressure`` bring TCP under memory pressure.
     """
 
     rate_bytes_per_s: int

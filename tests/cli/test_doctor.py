@@ -209,7 +209,7 @@ def test_ctrl_c_for_people(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 GROWN: dict[str, dict[str, int]] = {
     "H-01": {"TcpOutSegs": 1000, "TcpRetransSegs": 500},
     "H-02": {"TcpRetransSegs": 50, "TcpExtTCPTimeouts": 50},
-    "H-04": {"TcpExtTCPSynRetrans": 5},
+    "H-04": {"TcpExtTCPSynRetrans": 5, "TcpActiveOpens": 5},
     "H-12": {"TcpExtListenOverflows": 1},
     "H-14": {"TcpExtTCPRcvCollapsed": 5},
     "H-28": {"TcpExtTCPToZeroWindowAdv": 5},

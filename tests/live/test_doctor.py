@@ -142,9 +142,11 @@ def test_a_listener_that_overflows_is_seen_and_mended(netns: NetNs) -> None:
         one("stop.set()\nknocking.join()")
         paste(netns, ill["remedy"]["command"])
         backlog = tcptool("list", "state", "listening", "--columns", "backlog", netns=netns)
-        assert table_of(backlog.lines) == [{"backlog": "2"}]
+        wanted = ill["remedy"]["command"].rpartition("=")[2]
+        assert int(wanted) > 1
+        assert table_of(backlog.lines) == [{"backlog": wanted}]
         later = findings(netns=netns)["H-12"]
-        assert later["severity"] in ("info", "warn")  # past, and the old queue still waits
+        assert later["severity"] == "info"  # past
 
 
 def test_ports_that_run_out(netns: NetNs) -> None:
@@ -174,9 +176,8 @@ def test_close_wait(netns: NetNs) -> None:
         # Not yet for a minute, so it is no warning.
         assert ill["severity"] == "info"
         assert ill["summary"] == "12 connections in CLOSE_WAIT, 0 for more than 60 s"
-        assert {"where": f"{name_of(one)} ({one.pid})", "value": "12 in close-wait"} in ill[
-            "evidence"
-        ]
+        held = [e["value"] for e in ill["evidence"] if e["where"] == f"{name_of(one)} ({one.pid})"]
+        assert held == ["12 in close-wait"]
         assert ill["remedy"]["command"] == "tcptool list --by process state close-wait"
         assert tcptool(*ill["remedy"]["command"].split()[1:], netns=netns).status == 0
 

@@ -106,7 +106,7 @@ def test_an_overflow_is_seen_and_the_pasted_command_cures_it(netns: NetNs, tmp_p
         assert after["backlog"] == int(cure["command"].rpartition("=")[2])
         assert (after["accept_queue"], after["new_drops"], after["full_samples"]) == (8, 0, 0)
         assert (after["verdict"]["severity"], after["verdict"]["cause"]) == (
-            "warn",
+            "info",
             "dropped-before",
         )
         paste(netns, cure["undo"], tmp_path)
@@ -122,7 +122,7 @@ def test_drops_are_those_of_ss_and_the_status_tells(netns: NetNs) -> None:
             drops = re.search(r",d(\d+)\)", line)
             assert drops is not None
             [row] = plain_table(tcptool("listeners", here, "--for", "10ms", netns=netns))
-            return (row["severity"], row["drops"]) == ("fail", drops[1])
+            return (row["cause"], row["drops"]) == ("not-accepting", drops[1])
 
         wait_until(agree, deadline_s=20)
         failing = tcptool("listeners", here, "--for", "10ms", "--fail-on", "fail", netns=netns)

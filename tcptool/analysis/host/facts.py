@@ -227,6 +227,16 @@ class Facts:
             undo=setting(old, inside),
         )
 
+    @staticmethod
+    def for_whom(sysctls: Iterable[str]) -> str:
+        """That a change reaches new connections only, of those sysctls for which that is so."""
+        names = list(sysctls)
+        new = [name for name in names if SYSCTLS[name].new_only]
+        if not new:
+            return ""
+        short = words(name.rpartition(".")[2] for name in new)
+        return "; new connections only" + f" ({short})" * (len(new) < len(names))
+
     def past(self, what: str, *evidence: Evidence) -> Verdict:
         """Harm that has been, which a total cannot date, and that is not going on."""
         remedy = Remedy(

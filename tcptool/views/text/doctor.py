@@ -199,7 +199,7 @@ def _path(path: PathNeeds, look: Look) -> Iterator[str]:
     yield from _labelled("loss", text, look)
     if path.connections_to_pressure is not None:
         number = human(path.connections_to_pressure, Unit.COUNT)
-        text = f"{number} such connections at once reach the memory limit of TCP (tcp_mem)"
+        text = f"{number} such connections at once bring TCP under memory pressure (tcp_mem)"
         yield from _labelled("room", text, look)
 
 
