@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcptool.analysis.accept_queues import Track, drops_of, is_near_full
+from tcptool.analysis.sysctls import keeping, setting
 from tcptool.catalog import listeners as facts
 from tcptool.catalog.severity import Severity
 from tcptool.model.inspection import HolderRecord
@@ -27,6 +28,7 @@ FINE = QueueVerdict(severity=Severity.OK, cause=facts.NONE, message=facts.CAUSES
 UNKNOWN = QueueVerdict(
     severity=Severity.SKIP, cause=facts.UNKNOWN, message=facts.CAUSES[facts.UNKNOWN]
 )
+COOKIES_RISK: Final = "connections made by a cookie lack window scaling and SACK without timestamps"
 _DROPPED_CLIENTS = {
     True: "the clients get a reset (net.ipv4.tcp_abort_on_overflow is set)",
     False: "the clients try again each second, then less often, or believe that they are connected",
@@ -300,10 +302,18 @@ def _longer_queue(case: Case, *, buys_time: bool) -> Iterator[Cure]:
         return
     limit = case.around.namespace.somaxconn
     if limit is not None and enough > limit:
-        yield _sysctl(case, facts.SOMAXCONN, limit, enough, "the kernel cuts every backlog to it")
+        yield _sysctl(
+            case,
+            facts.SOMAXCONN,
+            (limit, enough),
+            "the kernel cuts every backlog to it",
+            "every program that asks for a longer queue gets it when it listens anew",
+        )
+    # A process that may be looked into may be changed too.
+    command = "sudo tcptool apply" if case.holders is None else "tcptool apply"
     yield Cure(
-        command=f"tcptool apply {target} backlog={enough}",
-        undo=f"tcptool apply {target} backlog={backlog}",
+        command=f"{command} {target} backlog={enough}",
+        undo=f"{command} {target} backlog={backlog}",
         why="it buys time only: the program must accept faster, or in more processes"
         if buys_time
         else "until the program listens anew: give it that backlog in its configuration too",
@@ -324,15 +334,22 @@ def _target(case: Case) -> str | None:
 def _cookies(case: Case) -> Iterator[Cure]:
     reachable = case.holders or not case.around.elsewhere
     if case.around.namespace.tcp_syncookies == 0 and reachable:
-        yield _sysctl(case, facts.SYNCOOKIES, 0, 1, "a full SYN queue then keeps nobody out")
+        yield _sysctl(
+            case, facts.SYNCOOKIES, (0, 1), "a full SYN queue then keeps nobody out", COOKIES_RISK
+        )
 
 
-def _sysctl(case: Case, name: str, old: int, new: int, why: str) -> Cure:
+def _sysctl(case: Case, name: str, values: tuple[int, int], why: str, risk: str) -> Cure:
     inside = ""
     if case.around.elsewhere and case.holders:
         inside = f"nsenter --target {case.holders[0].pid} --net "
+    old, new = ({name: str(value)} for value in values)
     return Cure(
-        command=f"{inside}sysctl -w {name}={new}", undo=f"{inside}sysctl -w {name}={old}", why=why
+        command=setting(new, inside),
+        undo=setting(old, inside),
+        why=why,
+        persistence=keeping(new, elsewhere=bool(inside)),
+        risk=risk,
     )
 
 

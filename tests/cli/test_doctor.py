@@ -63,7 +63,9 @@ def people(host: Host, monkeypatch: pytest.MonkeyPatch, *words: object) -> str:
 
 
 def rows(outcome: Outcome) -> dict[str, list[str]]:
-    heading, *lines = (line.split(maxsplit=4) for line in outcome.out.splitlines())
+    heading, *lines = (
+        line.split(maxsplit=4) for line in outcome.out.splitlines() if not line.startswith("#")
+    )
     assert heading == ["severity", "check", "layer", "aspect", "finding"]
     return {line[1]: line for line in lines}
 
@@ -84,6 +86,17 @@ def test_an_ill_host(ill: Host) -> None:
     }  # fmt: skip
     assert list(severities) == ["H-12", "H-21", "H-11", "H-01", "H-14"]
     assert found["H-12"][4].startswith("a queue was full 3 times in 5 s, 0.0.0.0:8080 (api 42:6)")
+
+
+def test_what_stands_beside_the_checks_in_a_pipe(ill: Host) -> None:
+    beside = [line for line in doctor(ill).out.splitlines() if line.startswith("#")]
+    assert beside[0].startswith("# fail H-12: A connection that finds the queue full is dropped")
+    assert "#   seen: 0.0.0.0:8080 (api 42:6): 129 wait, backlog 128" in beside
+    assert "#   run: sudo tcptool apply 42:6 backlog=172" in beside
+    assert "#   undo: sudo sysctl -w net.ipv4.tcp_sack=0" in beside
+    assert any(line.startswith("#   keep: net.ipv4.tcp_sack = 1 in /etc") for line in beside)
+    assert any(line.startswith("#   risk: ") for line in beside)
+    assert not any("H-02" in line for line in beside)  # in order
 
 
 @pytest.mark.parametrize(

@@ -429,10 +429,10 @@ def test_a_sysctl_of_another_namespace_is_set_in_it(tmp_path: Path) -> None:
     inner.tree.write("sys/net/core/somaxconn", "128\n")
     cures = shown(outer, "--netns", "blue")["127.0.0.1:8080"]["verdict"]["cures"]
     assert [cure["command"] for cure in cures] == [
-        "nsenter --target 50 --net sysctl -w net.core.somaxconn=172",
+        "sudo nsenter --target 50 --net sysctl -w net.core.somaxconn=172",
         "tcptool apply 50:3 backlog=172",
     ]
-    assert cures[0]["undo"] == "nsenter --target 50 --net sysctl -w net.core.somaxconn=128"
+    assert cures[0]["undo"] == "sudo nsenter --target 50 --net sysctl -w net.core.somaxconn=128"
 
 
 def test_a_socket_whose_namespace_may_not_be_entered_is_not_permitted(

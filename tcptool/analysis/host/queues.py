@@ -11,7 +11,7 @@ from typing import Final
 
 from tcptool.analysis.accept_queues import full_percent, is_near_full
 from tcptool.analysis.host.facts import SHOWN, Facts, Lacks, Verdict, count, ok, words
-from tcptool.analysis.listeners import backlog_for, judge_cookies
+from tcptool.analysis.listeners import COOKIES_RISK, backlog_for, judge_cookies
 from tcptool.catalog.listeners import (
     ALWAYS_COOKIES,
     CAUSES,
@@ -155,7 +155,7 @@ def syn_cookies(facts: Facts) -> Verdict:
         remedy = facts.set(
             {SYNCOOKIES: "1"},
             "Let the kernel answer with cookies when the queue is full.",
-            "connections made by a cookie lack window scaling and SACK without timestamps",
+            COOKIES_RISK,
         )
         summary = f"{count(refused, 'connection request')} dropped, and cookies are off"
         return Verdict(Severity.FAIL, summary, evidence, remedy)

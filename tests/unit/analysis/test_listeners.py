@@ -144,8 +144,8 @@ def test_a_full_syn_queue_without_cookies() -> None:
     verdict = judged(track(listener(), listener(drops=2)), NGINX, off)
     assert (verdict.severity, verdict.cause) == (Severity.FAIL, facts.SYN_QUEUE)
     assert "SYN cookies are off" in verdict.message
-    assert commands(verdict) == ["sysctl -w net.ipv4.tcp_syncookies=1"]
-    assert verdict.cures[0].undo == "sysctl -w net.ipv4.tcp_syncookies=0"
+    assert commands(verdict) == ["sudo sysctl -w net.ipv4.tcp_syncookies=1"]
+    assert verdict.cures[0].undo == "sudo sysctl -w net.ipv4.tcp_syncookies=0"
 
 
 def test_a_full_syn_queue_that_the_counter_tells_of() -> None:
@@ -255,10 +255,13 @@ def test_somaxconn_is_raised_first() -> None:
     low = around(settings={"somaxconn": 128})
     verdict = judged(track(listener(0, 128), listener(129, 128)), NGINX, low)
     assert commands(verdict) == [
-        "sysctl -w net.core.somaxconn=172",
+        "sudo sysctl -w net.core.somaxconn=172",
         "tcptool apply 42:6 backlog=172",
     ]
-    assert verdict.cures[0].undo == "sysctl -w net.core.somaxconn=128"
+    assert verdict.cures[0].undo == "sudo sysctl -w net.core.somaxconn=128"
+    assert verdict.cures[0].risk
+    assert (verdict.cures[0].persistence or "").startswith("net.core.somaxconn = 172 in /etc")
+    assert (verdict.cures[1].risk, verdict.cures[1].persistence) == (None, None)
     assert "may have been cut" in verdict.message
     assert verdict.blame == "nginx (pid 42 and 1 more), and net.core.somaxconn"
 
@@ -266,7 +269,7 @@ def test_somaxconn_is_raised_first() -> None:
 def test_a_sysctl_of_another_namespace_is_set_in_it() -> None:
     low = around(elsewhere=True, settings={"somaxconn": 128})
     verdict = judged(track(listener(129, 128)), NGINX, low)
-    assert commands(verdict)[0] == "nsenter --target 42 --net sysctl -w net.core.somaxconn=172"
+    assert commands(verdict)[0] == "sudo nsenter --target 42 --net sysctl -w net.core.somaxconn=172"
 
 
 def test_no_command_that_would_miss_the_namespace_is_suggested() -> None:
@@ -277,7 +280,7 @@ def test_no_command_that_would_miss_the_namespace_is_suggested() -> None:
     dropping = track(listener(), listener(drops=2))
     assert judged(dropping, None, there).cures == ()
     assert commands(judged(dropping, NGINX, there)) == [
-        "nsenter --target 42 --net sysctl -w net.ipv4.tcp_syncookies=1"
+        "sudo nsenter --target 42 --net sysctl -w net.ipv4.tcp_syncookies=1"
     ]
 
 
@@ -291,7 +294,7 @@ def test_an_unknown_somaxconn_is_left_alone() -> None:
     ("holders", "cookie", "blame", "command"),
     [
         (NGINX[:1], "1", "nginx (pid 42)", ["tcptool apply 42:6 backlog=12"]),
-        (None, "abc", "its owner, which may not be seen", ["tcptool apply sk:abc backlog=12"]),
+        (None, "abc", "its owner, which may not be seen", ["sudo tcptool apply sk:abc backlog=12"]),
         (None, None, "its owner, which may not be seen", []),
         (
             (),
