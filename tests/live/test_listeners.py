@@ -373,6 +373,13 @@ def test_a_full_syn_queue_without_cookies_drops(netns: NetNs) -> None:
         assert (found["verdict"]["severity"], found["verdict"]["cause"]) == ("fail", "syn-queue")
         [cure] = found["verdict"]["cures"]
         assert cure["command"].endswith("sysctl -w net.ipv4.tcp_syncookies=1")
+        run = tcptool("doctor", "--for", "3s", "--json", netns=netns)  # each SYN comes again
+        judged = {one["id"]: one for one in run.data["findings"]}
+        assert judged["H-12"]["severity"] == "ok"
+        assert (judged["H-13"]["severity"], judged["H-13"]["remedy"]["command"]) == (
+            "fail",
+            cure["command"],
+        )
 
 
 DEFERRED = """
