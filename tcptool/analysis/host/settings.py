@@ -244,8 +244,8 @@ def idle_without_keepalive(facts: Facts) -> Verdict:
 
 def _idle_ms(one: HostSocket) -> int:
     """Time since data went either way; 0 where it is not told."""
-    times = (one.last_data_sent_ms, one.last_data_recv_ms)
-    return min(time for time in times if time is not None) if None not in times else 0
+    sent_ms, received_ms = one.last_data_sent_ms, one.last_data_recv_ms
+    return 0 if sent_ms is None or received_ms is None else min(sent_ms, received_ms)
 
 
 def congestion_marks(facts: Facts) -> Verdict:

@@ -36,6 +36,13 @@ def test_softnet_of_old_kernels_has_no_cpu() -> None:
     assert parse_softnet(text) == (Softnet(0, 10, 1, 2), Softnet(1, 11, 0, 0))
 
 
+@pytest.mark.parametrize(("columns", "cpu"), [(11, 0), (12, 0), (13, 9), (15, 9)])
+def test_the_cpu_is_in_the_13th_column(columns: int, cpu: int) -> None:
+    line = " ".join(["00000001"] * 12 + ["00000009"] * 3)
+    [found] = parse_softnet(line[: 9 * columns])
+    assert found == Softnet(cpu, 1, 1, 1)
+
+
 @pytest.mark.parametrize("text", ["", "\n", "1 2\n", "x y z\n"])
 def test_softnet_that_cannot_be_read(text: str) -> None:
     assert parse_softnet(text) == ()
@@ -74,6 +81,7 @@ IPV6_ROUTE = (
 def test_devices_of_default_routes() -> None:
     assert default_links(ROUTE, IPV6_ROUTE) == {"eth0", "wlan0"}
     assert default_links("", "") == frozenset()
+    assert default_links("Iface\neth5 00000000 0 0 0 0 0 00000000\n", "") == {"eth5"}
     assert default_links("Iface\neth0\t00000000\n", "short\n") == frozenset()
 
 
@@ -109,6 +117,7 @@ def test_limits_without_open_files() -> None:
     [
         ("MemTotal:       24683916 kB\nMemFree: 5 kB\n", 24_683_916 * 1024),
         ("MemFree: 5 kB\n", None),
+        ("MemTotal: 7\n", 7 * 1024),
         ("MemTotal:\n", None),
         ("MemTotal: lots kB\n", None),
     ],
