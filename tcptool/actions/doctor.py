@@ -45,18 +45,20 @@ def doctor(kernel: Kernel, window_s: float, netns: str | None, tell: Tell) -> Do
     proposed.  Ctrl-C ends the wait: what was seen until then is judged.
     """
     # Of the first reading the reasons are not kept: what failed then may be there now.
+    drops_before = reading.read_listener_drops(kernel)
     before, begun = reading.read_counters(kernel, {}), kernel.monotonic()
     complete = _wait(kernel, begun + window_s, window_s, tell)
     lacks: reading.Lacks = {}
     after, ended = reading.read_counters(kernel, lacks), kernel.monotonic()
     sockets, missing = reading.read_sockets(kernel, lacks)
-    holders, unseen = reading.read_holders(kernel, lacks)
+    holders, unseen = reading.read_holders(kernel, sockets, lacks)
     processes = reading.read_processes(kernel, lacks)
     state = HostState(
         elapsed_s=ended - begun,
         before=before,
         after=after,
         sysctls=reading.read_sysctls(kernel, lacks),
+        drops_before=drops_before,
         sockets=sockets,
         holders=holders,
         files=processes.files,
@@ -90,6 +92,7 @@ def doctor_for_path(kernel: Kernel, path: Path, netns: str | None) -> DoctorRepo
         before=_NOTHING,
         after=_NOTHING,
         sysctls=reading.read_sysctls(kernel, lacks),
+        drops_before={},
         sockets=(),
         holders={},
         files=(),

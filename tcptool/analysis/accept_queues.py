@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tcptool.catalog.listeners import COUNTERS, SYN_RETRY_S
+from tcptool.catalog.listeners import COUNTERS, NEAR_FULL_PERCENT, SYN_RETRY_S
 from tcptool.model.listeners import GONE, NEW, STEADY, CounterReading
 from tcptool.model.sock import Socket
 
@@ -73,8 +73,7 @@ class Track:
             self.max_accept_queue = max(_known(queue, self.max_accept_queue))
             if sock.backlog is not None:
                 self.full_samples = (self.full_samples or 0) + (queue > sock.backlog)
-                full_percent = 100 * queue / (sock.backlog + 1)
-                self.full_percent = max(full_percent, self.full_percent or 0)
+                self.full_percent = max(full_percent(queue, sock.backlog), self.full_percent or 0)
         self._count(elapsed_s, drops_of(sock))
 
     def _count(self, elapsed_s: float, drops: int | None) -> None:
@@ -101,6 +100,16 @@ class Track:
 
 def _known(*values: int | None) -> list[int]:
     return [value for value in values if value is not None]
+
+
+def full_percent(queue: int, backlog: int) -> float:
+    """How full an accept queue is.  It takes one more than its backlog: sk_acceptq_is_full()."""
+    return 100 * queue / (backlog + 1)
+
+
+def is_near_full(queue: int, backlog: int) -> bool:
+    """Whether an accept queue is nearly used up."""
+    return full_percent(queue, backlog) >= NEAR_FULL_PERCENT
 
 
 def drops_of(sock: Socket) -> int | None:

@@ -36,6 +36,12 @@ sndbuf_expand(), else 2."""
 MOST_WINDOW_SCALE: Final = 14
 _UNSCALED_WINDOW: Final = 65_535
 
+LARGEST_WINDOW_BYTES: Final = _UNSCALED_WINDOW << MOST_WINDOW_SCALE
+"""1 GiB: no connection has more on the way."""
+
+MOST_LIMIT_BYTES: Final = (1 << 31) - 1
+"""tcp_rmem and tcp_wmem are ints."""
+
 MATHIS: Final = 0.70
 """The constant of the loss budget, by which NPAD's published 0.010274 % for 4 Mbit/s, 1448 bytes
 and 200 ms comes out."""
@@ -49,7 +55,7 @@ def bdp_bytes(rate_bytes_per_s: float, rtt_us: float) -> int:
 
 def receive_limit_bytes(bdp: int, window_share: float = WINDOW_SHARE) -> int:
     """The tcp_rmem[2] that lets automatic tuning open a window of twice the ``bdp``."""
-    return math.ceil(ROOM * bdp / window_share)
+    return min(math.ceil(ROOM * bdp / window_share), MOST_LIMIT_BYTES)
 
 
 def send_limit_bytes(bdp: int, congestion_control: str | None = None) -> int:
@@ -59,7 +65,7 @@ def send_limit_bytes(bdp: int, congestion_control: str | None = None) -> int:
     (measured); this leaves the congestion window room to grow.
     """
     factor = SEND_FACTORS.get(congestion_control or "", SEND_FACTOR)
-    return math.ceil(factor * MEMORY_PER_BYTE * bdp)
+    return min(math.ceil(factor * MEMORY_PER_BYTE * bdp), MOST_LIMIT_BYTES)
 
 
 def window_scale(limit_bytes: int) -> int:

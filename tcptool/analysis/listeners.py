@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tcptool.analysis.accept_queues import Track, drops_of
+from tcptool.analysis.accept_queues import Track, drops_of, is_near_full
+from tcptool.analysis.sysctls import keeping, setting
 from tcptool.catalog import listeners as facts
 from tcptool.catalog.severity import Severity
 from tcptool.model.inspection import HolderRecord
@@ -27,6 +28,7 @@ FINE = QueueVerdict(severity=Severity.OK, cause=facts.NONE, message=facts.CAUSES
 UNKNOWN = QueueVerdict(
     severity=Severity.SKIP, cause=facts.UNKNOWN, message=facts.CAUSES[facts.UNKNOWN]
 )
+COOKIES_RISK: Final = "connections made by a cookie lack window scaling and SACK without timestamps"
 _DROPPED_CLIENTS = {
     True: "the clients get a reset (net.ipv4.tcp_abort_on_overflow is set)",
     False: "the clients try again each second, then less often, or believe that they are connected",
@@ -65,6 +67,12 @@ class Case:
     def near_full(self) -> bool:
         """Whether the queue was nearly used up."""
         return (self.track.full_percent or 0) >= facts.NEAR_FULL_PERCENT
+
+    @property
+    def may_have_lost(self) -> bool:
+        """Whether a client lost its try, also where only the namespace counts."""
+        untold = self.track.new_drops is None and self.around.new(facts.OVERFLOWS) != 0
+        return untold or self.lost > 0
 
     @property
     def capped(self) -> bool | None:
@@ -175,10 +183,15 @@ def _burst(case: Case) -> QueueVerdict:
 
 
 def _overflowing(case: Case, cause: str, seen: str) -> QueueVerdict:
-    lost = _tries(case.lost) if case.lost else "while it is full, connections are dropped"
+    lost = _tries(case.lost) if case.lost else "nothing was dropped, but the next ones will be"
+    if case.may_have_lost and not case.lost:
+        lost = "while it is full, connections are dropped"
     clients = _DROPPED_CLIENTS[case.around.namespace.tcp_abort_on_overflow == 1]
     return QueueVerdict(
-        severity=Severity.FAIL,
+        # Full at every look: whoever comes now waits for an answer, dropped or not.
+        severity=Severity.FAIL
+        if case.may_have_lost or cause == facts.NOT_ACCEPTING
+        else Severity.WARN,
         cause=cause,
         message=f"{seen}; {lost}: {clients}{_may_be_cut(case)}",
         blame=f"{case.who}, and {facts.SOMAXCONN}" if case.capped else case.who,
@@ -189,8 +202,9 @@ def _overflowing(case: Case, cause: str, seen: str) -> QueueVerdict:
 def _near_full(case: Case) -> QueueVerdict:
     track = case.track
     most, least = track.max_accept_queue or 0, track.min_accept_queue or 0
-    places = (track.last.backlog or 0) + 1
-    stuck = track.samples > 1 and 100 * least >= facts.NEAR_FULL_PERCENT * places
+    backlog = track.last.backlog or 0
+    places = backlog + 1
+    stuck = track.samples > 1 and is_near_full(least, backlog)
     never_less = f", and never fewer than {least}: {case.name} hardly accepts" if stuck else ""
     return QueueVerdict(
         severity=Severity.WARN,
@@ -220,7 +234,7 @@ def _syn_queue(case: Case) -> QueueVerdict:
 
 def _other_drops(case: Case) -> QueueVerdict:
     return QueueVerdict(
-        severity=Severity.FAIL,
+        severity=Severity.WARN,
         cause=facts.OTHER_DROPS,
         message=f"{facts.CAUSES[facts.OTHER_DROPS]}; {_tries(case.lost)}",
     )
@@ -228,7 +242,7 @@ def _other_drops(case: Case) -> QueueVerdict:
 
 def _dropped_before(case: Case) -> QueueVerdict:
     return QueueVerdict(
-        severity=Severity.WARN,
+        severity=Severity.INFO,
         cause=facts.DROPPED_BEFORE,
         message=f"it has dropped {drops_of(case.track.last)} since it began to listen, and none "
         "while it was looked at; a longer --for may see it happen",
@@ -271,16 +285,18 @@ def enough_backlog(case: Case) -> int:
     What was seen are the connections that waited, and about as many clients more as there were
     drops in the worst second.
     """
-    waiting = case.track.max_accept_queue or 0
     drops = min(case.lost, case.track.peak_drops or 0)
-    if drops and case.track.last.backlog is not None:
-        waiting = max(waiting, case.track.last.backlog + 1)  # it must have been full
-    return backlog_for(waiting + drops)
+    return backlog_for(case.track.max_accept_queue or 0, drops, case.track.last.backlog)
 
 
-def backlog_for(connections: int) -> int:
-    """The smallest backlog of which so many connections at once take less than 75 %."""
-    return min(connections * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)
+def backlog_for(waiting: int, lost: int = 0, backlog: int | None = None) -> int:
+    """The smallest backlog of which so many connections at once take less than 75 %.
+
+    ``lost`` are clients that found no room in a queue of ``backlog``.
+    """
+    if lost and backlog is not None:
+        waiting = max(waiting, backlog + 1)  # it must have been full
+    return min((waiting + lost) * 100 // facts.NEAR_FULL_PERCENT, facts.MOST_BACKLOG)
 
 
 def _longer_queue(case: Case, *, buys_time: bool) -> Iterator[Cure]:
@@ -289,10 +305,18 @@ def _longer_queue(case: Case, *, buys_time: bool) -> Iterator[Cure]:
         return
     limit = case.around.namespace.somaxconn
     if limit is not None and enough > limit:
-        yield _sysctl(case, facts.SOMAXCONN, limit, enough, "the kernel cuts every backlog to it")
+        yield _sysctl(
+            case,
+            facts.SOMAXCONN,
+            (limit, enough),
+            "the kernel cuts every backlog to it",
+            "every program that asks for a longer queue gets it when it listens anew",
+        )
+    # A process that may be looked into may be changed too.
+    command = "sudo tcptool apply" if case.holders is None else "tcptool apply"
     yield Cure(
-        command=f"tcptool apply {target} backlog={enough}",
-        undo=f"tcptool apply {target} backlog={backlog}",
+        command=f"{command} {target} backlog={enough}",
+        undo=f"{command} {target} backlog={backlog}",
         why="it buys time only: the program must accept faster, or in more processes"
         if buys_time
         else "until the program listens anew: give it that backlog in its configuration too",
@@ -313,15 +337,22 @@ def _target(case: Case) -> str | None:
 def _cookies(case: Case) -> Iterator[Cure]:
     reachable = case.holders or not case.around.elsewhere
     if case.around.namespace.tcp_syncookies == 0 and reachable:
-        yield _sysctl(case, facts.SYNCOOKIES, 0, 1, "a full SYN queue then keeps nobody out")
+        yield _sysctl(
+            case, facts.SYNCOOKIES, (0, 1), "a full SYN queue then keeps nobody out", COOKIES_RISK
+        )
 
 
-def _sysctl(case: Case, name: str, old: int, new: int, why: str) -> Cure:
+def _sysctl(case: Case, name: str, values: tuple[int, int], why: str, risk: str) -> Cure:
     inside = ""
     if case.around.elsewhere and case.holders:
         inside = f"nsenter --target {case.holders[0].pid} --net "
+    old, new = ({name: str(value)} for value in values)
     return Cure(
-        command=f"{inside}sysctl -w {name}={new}", undo=f"{inside}sysctl -w {name}={old}", why=why
+        command=setting(new, inside),
+        undo=setting(old, inside),
+        why=why,
+        persistence=keeping(new, elsewhere=bool(inside)),
+        risk=risk,
     )
 
 
@@ -398,33 +429,39 @@ def judge_namespace(around: Around, listeners: Sequence[Listener]) -> Iterator[Q
             message=f"{overflows} connections met a full accept queue, of a listener that is not "
             "shown here or has gone",
         )
-    sent = around.new(facts.COOKIES_SENT) or 0
-    if not sent or around.namespace.tcp_syncookies == facts.ALWAYS_COOKIES:
-        return
-    back = around.new(facts.COOKIES_BACK) or 0
+    if around.namespace.tcp_syncookies != facts.ALWAYS_COOKIES:
+        sent, back = around.new(facts.COOKIES_SENT) or 0, around.new(facts.COOKIES_BACK) or 0
+        cookies = judge_cookies(sent, back, overflows)
+        if cookies is not None:
+            yield cookies
+
+
+def judge_cookies(sent: int, back: int, overflows: int) -> QueueVerdict | None:
+    """What SYN cookies mean that were sent while so many accept queues overflowed."""
+    if not sent:
+        return None
     came = f"{sent} SYN cookies were sent and {back} came back"
     if overflows:
-        yield QueueVerdict(
+        return QueueVerdict(
             severity=Severity.WARN,
             cause=facts.SMALL_BACKLOG,
             message=f"{came} while accept queues overflowed: a small backlog, not an attack",
             blame="the listeners that overflow",
         )
-    elif sent >= facts.FLOOD_COOKIES_LEAST and 100 * back < facts.FLOOD_COOKIES_PERCENT * sent:
-        yield QueueVerdict(
+    if sent >= facts.FLOOD_COOKIES_LEAST and 100 * back < facts.FLOOD_COOKIES_PERCENT * sent:
+        return QueueVerdict(
             severity=Severity.WARN,
             cause=facts.FLOOD,
             message=f"{came}, and no accept queue overflowed: probably a SYN flood, or clients "
             "whose answers are lost. Leave the cookies on",
             blame="whoever sends the SYNs",
         )
-    else:
-        yield QueueVerdict(
-            severity=Severity.INFO,
-            cause=facts.SYN_BURST,
-            message=f"{came}: a burst of connections filled a SYN queue, whose limit is the "
-            "backlog too, and the cookies kept them going",
-        )
+    return QueueVerdict(
+        severity=Severity.INFO,
+        cause=facts.SYN_BURST,
+        message=f"{came}: a burst of connections filled a SYN queue, whose limit is the "
+        "backlog too, and the cookies kept them going",
+    )
 
 
 def worst(verdicts: Iterable[QueueVerdict]) -> Severity:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from tcptool.analysis.accept_queues import is_near_full
 from tcptool.catalog import thresholds as limits
-from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 
 _STALE_MS: Final = 60_000
 """A connection without data for longer is idle, whatever it has been through."""
@@ -73,8 +73,7 @@ def _listener(look: Look) -> float:
         return 0.0
     if look.accept_queue > look.backlog:
         return 95.0
-    near = 100 * look.accept_queue >= NEAR_FULL_PERCENT * look.backlog
-    return 70.0 if near else 5.0
+    return 70.0 if is_near_full(look.accept_queue, look.backlog) else 5.0
 
 
 def _flow(look: Look) -> float:

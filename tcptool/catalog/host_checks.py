@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcptool.catalog import host_thresholds as limit
+from tcptool.catalog import listeners as queues
 
 
 class Layer(enum.StrEnum):
@@ -99,8 +100,8 @@ _ALL: Final = (
         title="connects without an answer",
         layer=Layer.TCP,
         aspect=E,
-        rule="info where a connection request was sent again, warn where more than "
-        f"{limit.FAILED_PERCENT:g} % of the handshakes failed too",
+        rule="info where a connection request or its answer was sent again; warn where one waits "
+        f"now, and more than {limit.FAILED_PERCENT:g} % of those that this host began failed",
         why="Connection requests of this host are dropped, refused or filtered; each repetition "
         "costs a second or more.",
         source="RFC 6298, 2.1 (first timeout of 1 s)",
@@ -110,8 +111,8 @@ _ALL: Final = (
         title="aborted connections",
         layer=Layer.TCP,
         aspect=E,
-        rule=f"fail for want of memory; warn where more than {limit.FAILED_PERCENT:g} % of "
-        "the connections were given up without an answer; else info",
+        rule=f"fail for want of memory; warn where {limit.ENOUGH_EVENTS} connections or more, and "
+        f"above {limit.FAILED_PERCENT:g} %, were given up without an answer; else info",
         why="Connections end with a reset instead of a FIN, and data may be lost.",
         source="snmp_counter.rst, TCP abort",
     ),
@@ -154,8 +155,8 @@ _ALL: Final = (
         title="queueing discipline for bbr",
         layer=Layer.DEVICE,
         aspect=E,
-        rule="info where bbr is in use and a device of a default route has another queueing "
-        "discipline",
+        rule="info where a connection uses bbr and a device of a default route has another "
+        "queueing discipline",
         why="fq paces bbr's segments for less CPU than TCP's own timers, and keeps flows apart.",
         source="commit 218af599fa63 (Linux 4.13)",
     ),
@@ -184,7 +185,7 @@ _ALL: Final = (
         title="accept queues",
         layer=Layer.LISTENER,
         aspect=S,
-        rule="fail where a queue is full or overflowed, warn where one is 75 % full",
+        rule="fail where a queue overflowed, warn where one is 75 % full",
         why="A connection that finds the queue full is dropped: the client believes that it is "
         "connected, or retries after a second.",
         source="listen(2); net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock(); measured",
@@ -194,7 +195,10 @@ _ALL: Final = (
         title="connection requests and SYN cookies",
         layer=Layer.LISTENER,
         aspect=S,
-        rule="fail where requests are dropped while cookies are off, warn where cookies were sent",
+        rule="fail where requests are dropped while cookies are off; warn where they are dropped "
+        "though no accept queue was full, where cookies were sent beside one that overflowed, and "
+        f"where fewer than {queues.FLOOD_COOKIES_PERCENT} % of {queues.FLOOD_COOKIES_LEAST} or "
+        "more came back; info for other cookies",
         why="More requests are in their handshake than the queue holds. Cookies keep the door open "
         "at the price of window scaling and SACK for clients without timestamps.",
         source="ip-sysctl.rst (a warning without a flood: a misconfigured server); measured",
@@ -299,7 +303,8 @@ _ALL: Final = (
         title="MTU of the paths",
         layer=Layer.SETTINGS,
         aspect=E,
-        rule="warn where connections fell back to tcp_base_mss; info where a default route "
+        rule="warn where tcp_mtu_probing is 1 and connections fell back to tcp_base_mss; info "
+        "where a default route "
         f"has an MTU above {limit.ETHERNET_BYTES} and tcp_mtu_probing is 0",
         why="Where a router drops large packets and its messages are filtered, a connection hangs "
         "at the first full segment.",
@@ -348,7 +353,8 @@ _ALL: Final = (
         title="closed receive windows",
         layer=Layer.MEMORY,
         aspect=S,
-        rule="warn where a window was closed",
+        rule="warn where a window was closed each second or more often, or where a receive buffer "
+        f"is {limit.NEARLY_FULL_PERCENT} % full after one was; info for others",
         why="A local program reads more slowly than its peer sends, so the peer has to stop.",
         source="snmp_counter.rst, TCPToZeroWindowAdv",
     ),
@@ -386,7 +392,8 @@ _ALL: Final = (
         title="rejected segments",
         layer=Layer.IP,
         aspect=E,
-        rule=f"warn from {limit.STRAY_PERCENT} % of the segments received, or where packets "
+        rule=f"warn from {limit.STRAY_PERCENT} % of {limit.ENOUGH_SEGMENTS} segments received, "
+        f"or of fewer but from {limit.ENOUGH_EVENTS} segments, or where packets "
         "were dropped for want of memory; below it info",
         why="Segments arrive and are thrown away: faulty, old, or of somebody else.",
         source="snmp_counter.rst",
@@ -396,8 +403,8 @@ _ALL: Final = (
         title="CPU time for the network",
         layer=Layer.SOFTIRQ,
         aspect=S,
-        rule=f"warn where one CPU of several spends {limit.SOFTIRQ_PERCENT:g} % on receiving, "
-        f"or {limit.STEAL_PERCENT:g} % of all CPU time is stolen",
+        rule=f"over at least a second: warn where one CPU spends {limit.SOFTIRQ_PERCENT:g} % on "
+        f"receiving, or {limit.STEAL_PERCENT:g} % of all CPU time is stolen",
         why="One CPU that does all receiving, or a hypervisor that takes CPU time away, limits "
         "every connection.",
         source="proc(5), /proc/stat; Documentation/networking/scaling.rst",

@@ -29,6 +29,8 @@ TIMEOUTS_PERCENT: Final = 20.0
 """More than one in five: tail loss probes, on by default (RFC 8985), should leave fewer."""
 NEEDLESS_PERCENT: Final = 30.0
 """A third of all retransmissions is more than a few late acknowledgements make."""
+ENOUGH_EVENTS: Final = 5
+"""A choice of ours: one or two of anything happen on every host."""
 FAILED_PERCENT: Final = 1.0
 """More than one connection in a hundred; single ones fail or vanish on every host."""
 STRAY_PERCENT: Final = 0.1
@@ -48,6 +50,10 @@ STEAL_PERCENT: Final = 10.0
 """A choice of ours: below a tenth, time that the hypervisor gives to others is everyday."""
 DROPS_ON_PURPOSE: Final = ("fq_codel", "codel", "cake", "fq_pie", "pie", "red")
 """Active queue management: a drop tells a sender to slow down, and keeps the queue short."""
+NOT_ON_THE_WAY_OUT: Final = ("ingress", "clsact")
+"""Hooks for filters, mostly of what arrives: no queue.  What they drop, somebody's rule drops."""
+ENOUGH_TICKS: Final = 100
+"""A second of a CPU (USER_HZ): of less a single tick would be more than a percent."""
 FQ: Final = ("fq", "fq_codel", "fq_pie", "cake", "noqueue")
 """Queueing disciplines that keep flows apart; a device without a queue has none to set."""
 

@@ -60,7 +60,8 @@ CAUSES: Final = {
     "program pauses",
     NEAR_FULL: "its accept queue was full to 75 % or more, and nothing was dropped now",
     SYN_QUEUE: "connections were dropped while the accept queue had room: its SYN queue was full",
-    OTHER_DROPS: "connections were dropped, and no queue was full: memory, or a wrong SYN cookie",
+    OTHER_DROPS: "connections were dropped, and no queue was full: no route back, a broadcast, "
+    "memory, or a wrong SYN cookie",
     DISCARDED: "packets were discarded, and no connection was lost by a queue: a packet filter on "
     "the socket, or a signature",
     DROPPED_BEFORE: "it has dropped connections since it began to listen, but none now",

@@ -15,6 +15,8 @@ RTM_GETQDISC: Final = 38
 
 IFINFOMSG_BYTES: Final = 16
 TCMSG_BYTES: Final = 20
+TC_H_ROOT: Final = 0xFFFF_FFFF
+"""The parent of a device's own queueing discipline."""
 
 IFLA_ADDRESS: Final = 1
 IFLA_IFNAME: Final = 3

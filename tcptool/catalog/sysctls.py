@@ -17,8 +17,11 @@ from tcptool.units import Unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
-    """One sysctl.  ``host_wide``: there is one for the whole host, in its first network namespace
-    only; the others are of each network namespace.
+    """One sysctl.
+
+    ``host_wide``: there is one for the whole host, which only its first network namespace may
+    set, and others need not show; the rest are of each network namespace.  ``new_only``:
+    connections that are there keep what they began with.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Sysctl:
     unit: Unit = Unit.COUNT
     default: str = ""
     host_wide: bool = False
+    new_only: bool = False
     pitfall: str = ""
     source: str = "ip-sysctl.rst"
 
@@ -35,6 +39,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_sack",
         doc="selective acknowledgements: a receiver names what arrived out of order",
         default="1",
+        new_only=True,
         pitfall="without them every loss in a window costs a round trip of its own, or a timeout",
     ),
     Sysctl(
@@ -46,6 +51,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_window_scaling",
         doc="windows above 65 535 bytes",
         default="1",
+        new_only=True,
         pitfall="without it no connection is faster than 65 535 bytes a round trip: 6.6 Mbit/s at "
         "80 ms",
         source="RFC 7323",
@@ -55,6 +61,7 @@ _ALL: Final = (
         doc="timestamps: better round-trip times, protection against old segments (PAWS), and "
         "window scaling and SACK on connections made with SYN cookies",
         default="1",
+        new_only=True,
         source="RFC 7323",
     ),
     Sysctl(
@@ -85,6 +92,7 @@ _ALL: Final = (
         name="net.ipv4.tcp_rmem",
         doc="least, first and largest size of a receive buffer that is tuned automatically",
         unit=Unit.BYTES,
+        new_only=True,
         pitfall="the second is what every socket starts with; the third counts bookkeeping too, so "
         "the window is about half of it; a change is for new connections",
         source="tcp(7)",
@@ -93,13 +101,14 @@ _ALL: Final = (
         name="net.ipv4.tcp_wmem",
         doc="least, first and largest size of a send buffer that is tuned automatically",
         unit=Unit.BYTES,
-        pitfall="1.6 bytes of it hold one byte of data; a change is for new connections",
+        pitfall="1.6 bytes of it hold one byte of data",
         source="tcp(7)",
     ),
     Sysctl(
         name="net.core.rmem_max",
         doc="most that SO_RCVBUF may ask for; it does not limit automatic tuning",
         unit=Unit.BYTES,
+        host_wide=True,
         pitfall="it takes part in choosing the window scale of every connection",
         source="socket(7)",
     ),
@@ -107,6 +116,7 @@ _ALL: Final = (
         name="net.core.wmem_max",
         doc="most that SO_SNDBUF may ask for; it does not limit automatic tuning",
         unit=Unit.BYTES,
+        host_wide=True,
         source="socket(7)",
     ),
     Sysctl(
@@ -282,6 +292,13 @@ _ALL: Final = (
         source="Documentation/admin-guide/sysctl/fs.rst",
     ),
     Sysctl(
+        name="fs.nr_open",
+        doc="most descriptors that the limit of a process (RLIMIT_NOFILE) may allow",
+        default="1048576",
+        host_wide=True,
+        source="Documentation/admin-guide/sysctl/fs.rst",
+    ),
+    Sysctl(
         name="net.netfilter.nf_conntrack_count",
         doc="connections that the firewall keeps track of",
         source="Documentation/networking/nf_conntrack-sysctl.rst",
@@ -289,6 +306,7 @@ _ALL: Final = (
     Sysctl(
         name="net.netfilter.nf_conntrack_max",
         doc="most connections that the firewall keeps track of; packets of others are dropped",
+        host_wide=True,
         source="Documentation/networking/nf_conntrack-sysctl.rst",
     ),
     Sysctl(

@@ -47,16 +47,18 @@ _ALL: Final = (
         "application",
         "More connections have finished their handshake than the listener's backlog holds. "
         "Clients believe that they are connected, and get no answer.",
-        "accept_queue > backlog in a sample, or drops that rise beside a queue that is 75 % full",
+        "drops that rise beside a queue that is 75 % full; where drops are not told, accept_queue "
+        "> backlog in half of the samples",
         "tcp_max_syn_backlog is another queue, and tcp_abort_on_overflow is no cure.",
     ),
     Verdict(
         "listener-filling",
-        "the accept queue is nearly full",
+        "the accept queue is full or nearly so, and nothing was dropped",
         Severity.WARN,
         "application",
-        "A little more load, or one slow moment, and connections are dropped.",
-        "accept_queue >= 75 % of backlog in a sample",
+        "A little more load, or one slow moment, and connections are dropped; where it is full, "
+        "the next one.",
+        "accept_queue >= 75 % of backlog + 1 in a sample",
     ),
     Verdict(
         "listening",
@@ -64,7 +66,7 @@ _ALL: Final = (
         Severity.OK,
         "nobody",
         "A listening socket carries no data; what matters is whether connections wait in it.",
-        "state listen, and accept_queue below 75 % of backlog",
+        "state listen, and accept_queue below 75 % of backlog + 1",
     ),
     Verdict(
         "handshake-unanswered",

@@ -18,8 +18,6 @@ _IFINFO: Final = struct.Struct("=BxHiII")
 """Family, type, index, flags, change mask."""
 _TC: Final = struct.Struct("=BxxxiIII")
 """Family, index of the device, handle, parent, info."""
-_ROOT: Final = 0xFFFF_FFFF
-"""TC_H_ROOT"""
 _NUMBER: Final = struct.Struct("=I")
 _DROPS: Final = 8
 
@@ -65,7 +63,7 @@ def qdiscs(datagram: bytes) -> Iterator[Qdisc]:
             link=link,
             kind=name_text(found.get(route.TCA_KIND, b"")),
             handle=handle,
-            root=parent == _ROOT,
+            parent=parent,
             drops=_number(queue[_DROPS:]),
         )
 

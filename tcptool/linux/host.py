@@ -8,11 +8,12 @@ there once for the whole host is read from /proc as this process sees it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from tcptool.catalog.columns import COLUMNS, Column
+from tcptool.catalog.states import LISTEN
 from tcptool.catalog.sysctls import SYSCTLS, path_of
 from tcptool.decode.host import (
     default_links,
@@ -89,10 +90,25 @@ def read_sockets(kernel: Kernel, lacks: Lacks) -> tuple[tuple[HostSocket, ...], 
     return tuple(map(HostSocket._make, rows)), dump.missing
 
 
-def read_holders(kernel: Kernel, lacks: Lacks) -> tuple[dict[int, tuple[str, str]], list[Missing]]:
-    """Who holds the socket with an inode: ``PID:FD`` and name of the first one."""
+def read_listener_drops(kernel: Kernel) -> dict[str, int]:
+    """What each listener has dropped since it began to listen, by its cookie."""
+    columns = (COLUMNS["cookie"], COLUMNS["drops"])
+    dump = Dump(kernel, states=1 << LISTEN, extensions=extensions_for(columns))
+    projection = Projection(columns, RAW, lookups=Lookups({}, {}))
     try:
-        owners = find_owners(kernel.proc, kernel.netns_inode())
+        rows = [row for part in dump for row in projection.rows(part.datagram, part.protocol)]
+    except (TcptoolError, OSError):
+        return {}  # the second reading says why
+    return {cookie: drops for cookie, drops in rows if cookie and drops is not None}
+
+
+def read_holders(
+    kernel: Kernel, sockets: Iterable[HostSocket], lacks: Lacks
+) -> tuple[dict[int, tuple[str, str]], list[Missing]]:
+    """Who holds each of the sockets: ``PID:FD`` and name of the first one, by inode."""
+    wanted = {one.inode for one in sockets if one.inode}
+    try:
+        owners = find_owners(kernel.proc, kernel.netns_inode(), wanted=wanted)
     except OSError as exc:
         lacks["processes"] = describe_errno(exc.errno or 0)
         return {}, []

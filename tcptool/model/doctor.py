@@ -12,10 +12,15 @@ from tcptool.model.report import Host, Missing, Warning
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where a value stands, as /proc/net/netstat TcpExt ListenDrops, and the value."""
+    """Where a value stands, as /proc/net/netstat TcpExt ListenDrops, and the value.
+
+    Of a counter also what it stands at, and what it grew by between the readings.
+    """
 
     where: str
     value: str
+    total: int | None = None
+    grown: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ class PathNeeds:
 
     ``window_scale`` is that of connections made now.  ``loss_budget_percent`` may be lost at
     random, which is a segment in ``packets_between_losses``.  So many such connections as
-    ``connections_to_pressure`` bring TCP to its memory limit.
+    ``connections_to_pressure`` bring TCP under memory pressure.
     """
 
     rate_bytes_per_s: int

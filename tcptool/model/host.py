@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tcptool.catalog.route import TC_H_ROOT
+
 
 class Softnet(NamedTuple):
     """One CPU's line of /proc/net/softnet_stat.  32-bit counters: they wrap."""
@@ -51,13 +53,22 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qdisc:
-    """A queueing discipline of the device with index ``link``.  ``root``: the device's own."""
+    """A queueing discipline of the device with index ``link``.
+
+    ``parent`` is the class that it hangs from, whose upper 16 bits are those of the ``handle`` of
+    the discipline above.
+    """
 
     link: int
     kind: str
     handle: int
-    root: bool
+    parent: int
     drops: int | None
+
+    @property
+    def root(self) -> bool:
+        """Whether it is the device's own, with none above."""
+        return self.parent == TC_H_ROOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +92,7 @@ class HostSocket(NamedTuple):
     peer_address: str
     peer_port: int
     inode: int | None
+    cookie: str | None
     timer: str
     accept_queue: int | None
     backlog: int | None
@@ -108,6 +120,7 @@ class HostSocket(NamedTuple):
     rcvbuf_bytes: int | None
     wmem_queued_bytes: int | None
     sndbuf_bytes: int | None
+    drops: int | None
 
 
 class OpenFiles(NamedTuple):
@@ -124,6 +137,7 @@ class OpenFiles(NamedTuple):
 class HostState:
     """Two readings, and what changes slowly, read with the second.
 
+    ``drops_before`` is what each listener, by its cookie, had dropped at the first reading.
     ``holders`` names who holds the socket with an inode, as ``PID:FD`` and the process's name.
     ``default_links`` are the devices of default routes.  ``netns`` is the network namespace
     as the user named it, or None for the caller's own.
@@ -133,6 +147,7 @@ class HostState:
     before: Reading
     after: Reading
     sysctls: Mapping[str, str]
+    drops_before: Mapping[str, int]
     sockets: tuple[HostSocket, ...]
     holders: Mapping[int, tuple[str, str]]
     files: tuple[OpenFiles, ...]

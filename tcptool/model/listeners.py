@@ -35,11 +35,17 @@ class ListenersPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cure:
-    """A command that helps now, the one that puts back what it changes, and how far it helps."""
+    """A command that helps now, the one that puts back what it changes, and how far it helps.
+
+    ``persistence`` says how to keep it over a reboot, where the program's configuration does not;
+    ``risk`` what it may do to others.
+    """
 
     command: str
     undo: str
     why: str
+    persistence: str | None = None
+    risk: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

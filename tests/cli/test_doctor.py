@@ -63,7 +63,9 @@ def people(host: Host, monkeypatch: pytest.MonkeyPatch, *words: object) -> str:
 
 
 def rows(outcome: Outcome) -> dict[str, list[str]]:
-    heading, *lines = (line.split(maxsplit=4) for line in outcome.out.splitlines())
+    heading, *lines = (
+        line.split(maxsplit=4) for line in outcome.out.splitlines() if not line.startswith("#")
+    )
     assert heading == ["severity", "check", "layer", "aspect", "finding"]
     return {line[1]: line for line in lines}
 
@@ -84,6 +86,17 @@ def test_an_ill_host(ill: Host) -> None:
     }  # fmt: skip
     assert list(severities) == ["H-12", "H-21", "H-11", "H-01", "H-14"]
     assert found["H-12"][4].startswith("a queue was full 3 times in 5 s, 0.0.0.0:8080 (api 42:6)")
+
+
+def test_what_stands_beside_the_checks_in_a_pipe(ill: Host) -> None:
+    beside = [line for line in doctor(ill).out.splitlines() if line.startswith("#")]
+    assert beside[0].startswith("# fail H-12: A connection that finds the queue full is dropped")
+    assert "#   seen: 0.0.0.0:8080 (api 42:6): 129 wait, backlog 128" in beside
+    assert "#   run: sudo tcptool apply 42:6 backlog=172" in beside
+    assert "#   undo: sudo sysctl -w net.ipv4.tcp_sack=0" in beside
+    assert any(line.startswith("#   keep: net.ipv4.tcp_sack = 1 in /etc") for line in beside)
+    assert any(line.startswith("#   risk: ") for line in beside)
+    assert not any("H-02" in line for line in beside)  # in order
 
 
 @pytest.mark.parametrize(
@@ -145,8 +158,8 @@ def test_commands_can_be_pasted(ill: Host, monkeypatch: pytest.MonkeyPatch) -> N
         start += 1
         text = text.removesuffix("\\") + lines[start]
     assert shlex.split(text) == [
-        "sudo", "sysctl", "-w", "net.core.somaxconn=256", "&&",
-        "sudo", "tcptool", "apply", "42:6", "backlog=256",
+        "sudo", "sysctl", "-w", "net.core.somaxconn=172", "&&",
+        "sudo", "tcptool", "apply", "42:6", "backlog=172",
     ]  # fmt: skip
 
 
@@ -161,7 +174,11 @@ def test_json_is_as_its_schema_says(ill: Host) -> None:
     found = {one["id"]: one for one in data["findings"]}
     assert found.keys() == CHECKS.keys()
     sack = found["H-21"]
-    assert sack["evidence"] == [{"where": "/proc/sys/net/ipv4/tcp_sack", "value": "0"}]
+    assert sack["evidence"] == [
+        {"where": "/proc/sys/net/ipv4/tcp_sack", "value": "0", "total": None, "grown": None}
+    ]
+    overflows = found["H-12"]["evidence"][0]
+    assert (overflows["total"], overflows["grown"]) == (43, 3)
     assert sack["remedy"]["command"] == "sudo sysctl -w net.ipv4.tcp_sack=1"
     assert sack["remedy"]["undo"] == "sudo sysctl -w net.ipv4.tcp_sack=0"
     assert sack["myths"][0]["id"] == "sack-and-timestamps"
@@ -205,7 +222,7 @@ def test_ctrl_c_for_people(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 GROWN: dict[str, dict[str, int]] = {
     "H-01": {"TcpOutSegs": 1000, "TcpRetransSegs": 500},
     "H-02": {"TcpRetransSegs": 50, "TcpExtTCPTimeouts": 50},
-    "H-04": {"TcpExtTCPSynRetrans": 5},
+    "H-04": {"TcpExtTCPSynRetrans": 5, "TcpActiveOpens": 5},
     "H-12": {"TcpExtListenOverflows": 1},
     "H-14": {"TcpExtTCPRcvCollapsed": 5},
     "H-28": {"TcpExtTCPToZeroWindowAdv": 5},

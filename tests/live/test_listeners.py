@@ -65,7 +65,7 @@ def paste(netns: NetNs | None, command: str, home: Path) -> None:
     run = netns.run if netns else run_here
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {"PATH": path, "HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
-    run("bash", "-c", command, env=env)
+    run("bash", "-c", command.removeprefix("sudo "), env=env)  # we are root there
 
 
 def run_here(*command: str, env: dict[str, str]) -> None:
@@ -106,7 +106,7 @@ def test_an_overflow_is_seen_and_the_pasted_command_cures_it(netns: NetNs, tmp_p
         assert after["backlog"] == int(cure["command"].rpartition("=")[2])
         assert (after["accept_queue"], after["new_drops"], after["full_samples"]) == (8, 0, 0)
         assert (after["verdict"]["severity"], after["verdict"]["cause"]) == (
-            "warn",
+            "info",
             "dropped-before",
         )
         paste(netns, cure["undo"], tmp_path)
@@ -122,10 +122,10 @@ def test_drops_are_those_of_ss_and_the_status_tells(netns: NetNs) -> None:
             drops = re.search(r",d(\d+)\)", line)
             assert drops is not None
             [row] = plain_table(tcptool("listeners", here, "--for", "10ms", netns=netns))
-            return (row["severity"], row["drops"]) == ("fail", drops[1])
+            return row["severity"] in ("warn", "fail") and row["drops"] == drops[1]
 
         wait_until(agree, deadline_s=20)
-        failing = tcptool("listeners", here, "--for", "10ms", "--fail-on", "fail", netns=netns)
+        failing = tcptool("listeners", here, "--for", "10ms", "--fail-on", "warn", netns=netns)
         assert failing.status == 1
         assert failing.out
         one("while kept: kept.pop().close()\nserver.close()")
@@ -235,7 +235,7 @@ def test_an_ordinary_user_sees_the_queues_and_not_the_owners(netns: NetNs) -> No
         assert (found["accept_queue"], found["backlog"]) == (3, 2)
         assert found["drops"] >= 5
         assert (found["holders"], found["options"]) == (None, None)
-        assert found["verdict"]["cures"][0]["command"].startswith("tcptool apply sk:")
+        assert found["verdict"]["cures"][0]["command"].startswith("sudo tcptool apply sk:")
         [missing] = [one for one in run.json["missing"] if "owners" in one["what"]]
         assert "CAP_SYS_PTRACE" in missing["needs"]
 
@@ -373,6 +373,13 @@ def test_a_full_syn_queue_without_cookies_drops(netns: NetNs) -> None:
         assert (found["verdict"]["severity"], found["verdict"]["cause"]) == ("fail", "syn-queue")
         [cure] = found["verdict"]["cures"]
         assert cure["command"].endswith("sysctl -w net.ipv4.tcp_syncookies=1")
+        run = tcptool("doctor", "--for", "3s", "--json", netns=netns)  # each SYN comes again
+        judged = {one["id"]: one for one in run.data["findings"]}
+        assert judged["H-12"]["severity"] == "ok"
+        assert (judged["H-13"]["severity"], judged["H-13"]["remedy"]["command"]) == (
+            "fail",
+            cure["command"],
+        )
 
 
 DEFERRED = """

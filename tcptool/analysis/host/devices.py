@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from tcptool.analysis.host.facts import (
+    SHOWN,
     Facts,
     Lacks,
     Verdict,
@@ -18,15 +20,17 @@ from tcptool.analysis.host.facts import (
 )
 from tcptool.catalog.host_thresholds import (
     DROPS_ON_PURPOSE,
+    ENOUGH_TICKS,
     FQ,
     NOISE_PERCENT,
+    NOT_ON_THE_WAY_OUT,
     SOFTIRQ_PERCENT,
     SQUEEZED_PERCENT,
     STEAL_PERCENT,
 )
 from tcptool.catalog.severity import Severity
 from tcptool.model.doctor import Evidence, Remedy
-from tcptool.model.host import CpuTicks, Link, Qdisc
+from tcptool.model.host import CpuTicks, Link, Qdisc, Reading, Softnet
 
 _WRAP: Final = 1 << 32
 """The counters of softnet_stat have 32 bits."""
@@ -40,16 +44,18 @@ def softnet(facts: Facts) -> Verdict:
     if not pairs:
         raise Lacks(facts.why("/proc/net/softnet_stat", "no /proc/net/softnet_stat"))
     dropped, squeezed, processed = (
-        sum((getattr(b, name) - getattr(a, name)) % _WRAP for a, b in pairs)
-        for name in ("dropped", "squeezed", "processed")
+        sum(_grown(one, name) for one in pairs) for name in ("dropped", "squeezed", "processed")
     )
-    evidence = tuple(
-        Evidence(
-            f"/proc/net/softnet_stat cpu{b.cpu}", f"dropped {b.dropped}, squeezed {b.squeezed}"
+    counted = [
+        facts.counted(
+            f"/proc/net/softnet_stat cpu{one[1].cpu} {name}",
+            getattr(one[1], name),
+            _grown(one, name),
         )
-        for _, b in pairs
-        if b.dropped or b.squeezed
-    )
+        for one in pairs
+        for name in ("dropped", "squeezed")
+    ]
+    evidence = _worst(counted)
     if dropped:
         return Verdict(
             Severity.WARN,
@@ -70,15 +76,30 @@ def softnet(facts: Facts) -> Verdict:
             (*evidence, *facts.setting("net.core.netdev_budget", "net.core.netdev_budget_usecs")),
             _twice(
                 facts,
-                "net.core.netdev_budget",
-                "Let a round take more packets, if latency suffers.",
-                "programs wait longer for the CPU; netdev_budget_usecs may be what ends the rounds",
+                "net.core.netdev_budget_usecs",
+                "Let a round take longer, if latency suffers: of rounds that netdev_budget ends, "
+                "each has taken some 300 packets, which is less than 1 %.",
+                "programs wait longer for the CPU",
             ),
         )
     total = sum(b.dropped for _, b in pairs)
     if total:
         return facts.past(f"{count(total, 'packet')} dropped before TCP saw them", *evidence)
     return ok("no packet was dropped before TCP saw it", *evidence)
+
+
+def _grown(pair: tuple[Softnet, Softnet], name: str) -> int:
+    before, after = pair
+    return int(getattr(after, name) - getattr(before, name)) % _WRAP
+
+
+def _worst(counted: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """The counts that grew most, or else are highest: a host may have hundreds of CPUs."""
+    found = [one for one in counted if one.total]
+    if any(one.grown for one in found):
+        found = [one for one in found if one.grown]
+    found.sort(key=lambda one: (one.grown or 0, one.total or 0), reverse=True)
+    return tuple(found[:SHOWN])
 
 
 def _twice(facts: Facts, sysctl: str, advice: str, risk: str) -> Remedy:
@@ -104,16 +125,15 @@ def _links(facts: Facts) -> list[tuple[Link, Link]]:
 def device_errors(facts: Facts) -> Verdict:
     """H-07: what the devices count as errors and drops."""
     grown: dict[str, dict[str, int]] = {}
-    evidence: list[Evidence] = []
+    counted: list[Evidence] = []
     for before, after in _links(facts):
         for name in (*_BROKEN, *_SHORT):
             one = after.counters.get(name, 0)
             growth = one - before.counters.get(name, one)
             if growth > 0:
                 grown.setdefault(after.name, {})[name] = growth
-            if one:
-                text = f"{one} in all, {facts.in_window(max(growth, 0))}"
-                evidence.append(Evidence(f"{after.name} {name}", text))
+            counted.append(facts.counted(f"{after.name} {name}", one, max(growth, 0)))
+    evidence = _worst(counted)
     if not grown:
         return ok("no device counted an error or a drop", *evidence)
     summary = words(
@@ -124,17 +144,17 @@ def device_errors(facts: Facts) -> Verdict:
     first = shlex.quote(next(iter(grown)))
     if broken:
         advice = "Change the cable or the transceiver; compare speed and duplex of both ends."
-        remedy = Remedy(advice=advice, command=f"ethtool {first}")
-        return Verdict(Severity.FAIL, summary, tuple(evidence), remedy)
+        remedy = Remedy(advice=advice, command=facts.inside(f"ethtool {first}"))
+        return Verdict(Severity.FAIL, summary, evidence, remedy)
     if all(_is_noise(number, grown.get(name, {})) for name, number in _received(facts)):
         advice = "Leave it: frames that nobody here asked for (LLDP, STP) are counted so."
-        return Verdict(Severity.INFO, summary, tuple(evidence), Remedy(advice=advice))
+        return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
     advice = (
         "See what the driver counts; missed packets want a larger receive ring "
         "(`ethtool -g` shows its limit, `ethtool -G` sets it)."
     )
-    remedy = Remedy(advice=advice, command=f"ethtool -S {first}")
-    return Verdict(Severity.WARN, summary, tuple(evidence), remedy)
+    remedy = Remedy(advice=advice, command=facts.inside(f"ethtool -S {first}"))
+    return Verdict(Severity.WARN, summary, evidence, remedy)
 
 
 def _received(facts: Facts) -> Iterator[tuple[str, int]]:
@@ -162,19 +182,16 @@ def links(facts: Facts) -> Verdict:
     pairs = _links(facts)
     if not pairs:
         return ok("no device but loopback is up")
-    evidence = tuple(_link_facts(after) for _, after in pairs)
+    shown = sorted(pairs, key=lambda one: one[1].name not in facts.state.default_links)
+    evidence = tuple(_link_facts(after) for _, after in shown[:SHOWN])
     half = [after.name for _, after in pairs if after.duplex == "half"]
     if half:
-        return Verdict(
-            Severity.FAIL,
-            f"half duplex: {words(half)}",
-            evidence,
-            Remedy(
-                advice="Let both ends negotiate; a fixed setting at one end makes the other guess.",
-                command=facts.inside(f"ethtool -s {shlex.quote(half[0])} autoneg on"),
-                risk="the link goes down for a moment",
-            ),
+        advice = (
+            "Let both ends negotiate (`ethtool -s DEVICE autoneg on`, which takes the link down "
+            "for a moment); a fixed setting at one end makes the other guess."
         )
+        remedy = Remedy(advice=advice, command=facts.inside(f"ethtool {shlex.quote(half[0])}"))
+        return Verdict(Severity.FAIL, f"half duplex: {words(half)}", evidence, remedy)
     # Others come and go with the containers behind them.
     ours = [(a, b) for a, b in pairs if b.name in facts.state.default_links]
     flapping = [b.name for a, b in ours if (b.carrier_changes or 0) > (a.carrier_changes or 0)]
@@ -205,10 +222,8 @@ def _link_facts(link: Link) -> Evidence:
 
 def pacing(facts: Facts) -> Verdict:
     """H-09: bbr on a queueing discipline other than fq."""
-    using = [one for one in facts.connections() if one.congestion == "bbr"]
-    default = facts.text("net.ipv4.tcp_congestion_control") == "bbr"
-    if not using and not default:
-        return ok("bbr is not in use")
+    if not any(one.congestion == "bbr" for one in facts.connections()):
+        return ok("no connection uses bbr")
     if not facts.state.after.qdiscs:
         raise Lacks(facts.why("queueing disciplines (rtnetlink)", "none was told of"))
     kinds = dict(_default_qdiscs(facts))
@@ -236,7 +251,7 @@ def _default_qdiscs(facts: Facts) -> Iterator[tuple[str, str]]:
     for index, name in names.items():
         if name not in facts.state.default_links:
             continue
-        mine = [one for one in facts.state.after.qdiscs if one.link == index]
+        mine = [one for one in _on_the_way_out(facts.state.after) if one.link == index]
         root = next((one.kind for one in mine if one.root), None)
         if root in MULTI_QUEUE:
             root = next((one.kind for one in mine if not one.root), root)
@@ -249,44 +264,76 @@ def qdisc_drops(facts: Facts) -> Verdict:
     if not facts.state.after.qdiscs:
         raise Lacks(facts.why("queueing disciplines (rtnetlink)", "none was told of"))
     names = {one.index: one.name for one in facts.state.after.links}
-    before = {_key(one): one.drops or 0 for one in facts.state.before.qdiscs}
-    evidence: list[Evidence] = []
+    old, new = _own_drops(facts.state.before), _own_drops(facts.state.after)
+    counted: list[Evidence] = []
     dropping: dict[str, int] = {}
-    on_purpose = True
-    for one in facts.state.after.qdiscs:
-        drops = one.drops or 0
-        grown = drops - before.get(_key(one), drops)
+    kinds: set[str] = set()
+    for one, drops in new.items():
+        grown = max(drops - old.get(one, drops), 0)
         name = names.get(one.link, f"device {one.link}")
-        if drops:
-            text = f"{drops} drops in all, {facts.in_window(max(grown, 0))}"
-            evidence.append(Evidence(f"tc -s qdisc show dev {name} ({one.kind})", text))
-        if grown > 0:
+        counted.append(facts.counted(f"tc -s qdisc show dev {name} ({one.kind})", drops, grown))
+        if grown:
             dropping[name] = dropping.get(name, 0) + grown
-            on_purpose = on_purpose and one.kind in DROPS_ON_PURPOSE
+            kinds.add(one.kind)
+    evidence = _worst(counted)
     if not dropping:
         return ok("no queueing discipline dropped anything", *evidence)
     summary = words(f"{name} dropped {number}" for name, number in dropping.items())
-    if on_purpose:
+    if kinds <= set(DROPS_ON_PURPOSE):
         advice = "Leave it: it drops on purpose, to keep delays short while the link is full."
-        return Verdict(Severity.INFO, summary, tuple(evidence), Remedy(advice=advice))
+        return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
+    worst = max(dropping, key=lambda name: dropping[name])
     remedy = Remedy(
         advice="A shaper or a full queue of this host: is its rate meant?",
-        command=f"tc -s qdisc show dev {shlex.quote(next(iter(dropping)))}",
+        command=facts.inside(f"tc -s qdisc show dev {shlex.quote(worst)}"),
     )
-    return Verdict(Severity.WARN, summary, tuple(evidence), remedy)
+    return Verdict(Severity.WARN, summary, evidence, remedy)
 
 
-def _key(one: Qdisc) -> tuple[int, int, str, bool]:
-    return one.link, one.handle, one.kind, one.root
+class _Place(NamedTuple):
+    """What tells a queueing discipline from all others: the queues of an mq have no handle."""
+
+    link: int
+    parent: int
+    handle: int
+    kind: str
+
+
+def _own_drops(reading: Reading) -> dict[_Place, int]:
+    """What each queueing discipline dropped itself.
+
+    One with others below counts their drops too: mq adds them up when it is asked (mq_dump() in
+    net/sched/sch_mq.c), the others as they fall (qdisc_tree_reduce_backlog()).
+    """
+    found = {
+        _Place(one.link, one.parent, one.handle, one.kind): one for one in _on_the_way_out(reading)
+    }
+    below: Counter[tuple[int, int]] = Counter()
+    for one in found.values():
+        if not one.root:
+            below[one.link, one.parent >> 16] += one.drops or 0
+    return {
+        # Without a handle it has others below only if it is the device's own.
+        place: max((one.drops or 0) - below[one.link, one.handle >> 16], 0)
+        if one.root or one.handle
+        else one.drops or 0
+        for place, one in found.items()
+    }
+
+
+def _on_the_way_out(reading: Reading) -> list[Qdisc]:
+    return [one for one in reading.qdiscs if one.kind not in NOT_ON_THE_WAY_OUT]
 
 
 def cpus(facts: Facts) -> Verdict:
     """H-34: a CPU that only receives, or that the hypervisor takes away."""
     before = {one.cpu: one for one in facts.state.before.cpus}
     pairs = [(before[one.cpu], one) for one in facts.state.after.cpus if one.cpu in before]
-    busy = [(a, b) for a, b in pairs if b.total > a.total]
+    if not pairs:
+        raise Lacks(facts.why("/proc/stat", "no CPU was told of"))
+    busy = [(a, b) for a, b in pairs if b.total - a.total >= ENOUGH_TICKS]
     if not busy:
-        raise Lacks(facts.why("/proc/stat", "no time passed on any CPU"))
+        raise Lacks("no CPU was looked at for a second: try a longer --for")
     steal = share_percent(_ticks(busy, "steal"), _ticks(busy, "total"))
     receiving = {b.cpu: share_percent(b.softirq - a.softirq, b.total - a.total) for a, b in busy}
     cpu, most = max(receiving.items(), key=lambda one: one[1])
@@ -294,16 +341,17 @@ def cpus(facts: Facts) -> Verdict:
         Evidence(f"/sys/class/net/{one.name}/queues", count(one.receive_queues, "receive queue"))
         for one in facts.state.after.links
         if one.receive_queues and not one.loopback and one.up
-    )
+    )[:SHOWN]
     evidence = (
         Evidence(
             "/proc/stat", f"cpu{cpu} softirq {percent(most)}, all CPUs steal {percent(steal)}"
         ),
         *queues,
     )
-    if most >= SOFTIRQ_PERCENT and len(busy) > 1:
+    if most >= SOFTIRQ_PERCENT:
         remedy = Remedy(
-            advice="Spread receiving over the CPUs: more receive queues (RSS), or RPS.",
+            advice="Spread receiving over the CPUs: more receive queues (RSS), or RPS; where there "
+            "is one CPU, it needs a second one.",
             command="grep -E 'CPU|NET_RX' /proc/softirqs",
         )
         summary = f"cpu{cpu} spends {percent(most)} of its time on receiving"

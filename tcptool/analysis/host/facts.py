@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from tcptool.analysis.sysctls import keeping, setting
 from tcptool.catalog.counters import COUNTERS
 from tcptool.catalog.severity import Severity
 from tcptool.catalog.sysctls import SYSCTLS, path_of
@@ -22,7 +23,6 @@ SHOWN: Final = 3
 """So many of the worst sockets or processes are named; `list` shows them all."""
 
 _NETNS_FOLDER: Final = "/run/netns"
-_DROP_IN: Final = "/etc/sysctl.d/90-tcptool.conf"
 
 
 class Lacks(Exception):
@@ -89,9 +89,12 @@ class Facts:
     def shown(self, *growths: Growth) -> tuple[Evidence, ...]:
         """The counters as evidence: the growth, and the total as context."""
         return tuple(
-            Evidence(COUNTERS[one.name].place, f"{one.total} in all, {self.in_window(one.grown)}")
-            for one in growths
+            self.counted(COUNTERS[one.name].place, one.total, one.grown) for one in growths
         )
+
+    def counted(self, where: str, total: int, grown: int) -> Evidence:
+        """A count as evidence: the growth, and the total as context."""
+        return Evidence(where, f"{total} in all, {self.in_window(grown)}", total, grown)
 
     def in_window(self, count: int) -> str:
         """``12 in 5 s``."""
@@ -180,14 +183,19 @@ class Facts:
         return self.state.lacks.get(source, otherwise)
 
     def inside(self, command: str) -> str:
-        """A command of root's, in the network namespace that was asked about."""
+        """A command that only looks, in the network namespace that was asked about."""
+        inside = self._inside()
+        return f"sudo {inside}{command}" if inside else command
+
+    def _inside(self) -> str:
+        """The words that enter that network namespace, which takes root."""
         netns = self.state.netns
         if netns is None:
-            return f"sudo {command}"
+            return ""
         path = netns if "/" in netns else f"{_NETNS_FOLDER}/{netns}"
         if netns.isdecimal():
             path = f"/proc/{netns}/ns/net"
-        return f"sudo nsenter --net={shlex.quote(path)} {command}"
+        return f"nsenter --net={shlex.quote(path)} "
 
     def tcptool(self, *words: str) -> str:
         """A command line of tcptool that looks into the same network namespace."""
@@ -196,11 +204,11 @@ class Facts:
         return " ".join(["tcptool", command, *map(shlex.quote, [*where, *rest])])
 
     def apply(self, sock: HostSocket, change: str) -> str:
-        """A command line that changes one socket: by its holder, or else by its ends."""
+        """A command line that changes one socket: by its holder, or else by cookie or ends."""
         holder = self.state.holders.get(sock.inode or 0)
         if holder is not None:
             return f"sudo tcptool apply {holder[0]} {change}"
-        target = f"sport = :{sock.local_port} and state listening"
+        target = f"sk:{sock.cookie}"  # a port may have listeners on other addresses
         if sock.state != "listen":
             local = _endpoint(sock.local_address, sock.local_port)
             target = f"{local}-{_endpoint(sock.peer_address, sock.peer_port)}"
@@ -209,22 +217,25 @@ class Facts:
     def set(self, values: dict[str, str], advice: str, risk: str) -> Remedy:
         """Set sysctls that are there; undo puts back what is there now."""
         old = {name: self.text(name) for name in values}
-        lines = ", ".join(f"{name} = {value}" for name, value in values.items())
-        if self.state.netns is not None and not all(SYSCTLS[name].host_wide for name in values):
-            keep = "a network namespace forgets it when it ends: set it where the namespace is made"
-        else:
-            words = "|".join(name.rpartition(".")[2] for name in values)
-            keep = (
-                f"{lines} in {_DROP_IN}; what sets it now: "
-                f"grep -rsE '{words}' /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d"
-            )
+        host_wide = all(SYSCTLS[name].host_wide for name in values)
+        inside = "" if host_wide else self._inside()
         return Remedy(
             advice=advice,
-            command=self._sysctl(values),
-            persistence=keep,
+            command=setting(values, inside),
+            persistence=keeping(values, elsewhere=bool(inside)),
             risk=risk,
-            undo=self._sysctl(old),
+            undo=setting(old, inside),
         )
+
+    @staticmethod
+    def for_whom(sysctls: Iterable[str]) -> str:
+        """That a change reaches new connections only, of those sysctls for which that is so."""
+        names = list(sysctls)
+        new = [name for name in names if SYSCTLS[name].new_only]
+        if not new:
+            return ""
+        short = words(name.rpartition(".")[2] for name in new)
+        return "; new connections only" + f" ({short})" * (len(new) < len(names))
 
     def past(self, what: str, *evidence: Evidence) -> Verdict:
         """Harm that has been, which a total cannot date, and that is not going on."""
@@ -235,12 +246,6 @@ class Facts:
         return Verdict(
             Severity.INFO, f"{what} in the past, none in {self.window()}", evidence, remedy
         )
-
-    def _sysctl(self, values: dict[str, str]) -> str:
-        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
-        if all(SYSCTLS[name].host_wide for name in values):
-            return f"sudo sysctl -w {words}"
-        return self.inside(f"sysctl -w {words}")
 
 
 def _endpoint(address: str, port: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import Final
 
@@ -12,7 +11,6 @@ from tcptool.analysis.host.facts import (
     Lacks,
     Verdict,
     count,
-    is_loopback,
     ok,
     percent,
     share_percent,
@@ -36,6 +34,9 @@ _RANGE = "net.ipv4.ip_local_port_range"
 _USUAL_RANGE: Final = (32_768, 60_999)
 _WIDE_RANGE: Final = (10_240, 65_535)
 """Netflix (2017); above the ports of most servers."""
+_NR_OPEN: Final = "fs.nr_open"
+_USUAL_NR_OPEN: Final = 1 << 20
+"""What it starts with: fs/file.c."""
 _CLOSED: Final = ("time-wait", "close-wait", "fin-wait-1", "fin-wait-2", "last-ack", "closing")
 _USES_PORT: Final = ("established", "syn-sent", *_CLOSED)
 
@@ -83,22 +84,39 @@ def _ports_in_use(facts: Facts, ports: set[int]) -> dict[tuple[str, str, int], s
     for one in facts.sockets(*_USES_PORT):
         if one.local_port not in ports or one.local_port in listening:
             continue
-        if one.state == "time-wait" and (reuse == 1 or (reuse == 2 and is_loopback(one))):
+        if one.state == "time-wait" and (reuse == 1 or (reuse == 2 and _over_loopback(one))):
             continue
         key = (one.local_address, one.peer_address, one.peer_port)
         used.setdefault(key, set()).add(one.local_port)
     return used
 
 
+def _over_loopback(one: HostSocket) -> bool:
+    """Whether tcp_tw_reuse=2 means it: by its addresses alone, whatever host they are of.
+
+    tcp_twsk_unique(), net/ipv4/tcp_ipv4.c.  A socket bound to lo counts too, which is not told.
+    """
+    return any(
+        address.removeprefix("::ffff:").startswith("127.") or address == "::1"
+        for address in (one.local_address, one.peer_address)
+    )
+
+
 def _more_ports(facts: Facts, ports: range) -> Remedy:
     rate = human(float(f"{len(ports) / TIME_WAIT_S:.3g}"), Unit.COUNT)
     usual = len(ports) < _USUAL_RANGE[1] - _USUAL_RANGE[0] + 1
     low, high = _USUAL_RANGE if usual else _WIDE_RANGE
-    return facts.set(
-        {_RANGE: f"{low} {high}"},
+    low, high = min(low, ports.start), max(high, ports.stop - 1)
+    advice = (
         "Reuse connections first: where this host closes, a port is out of use for 60 s, which is "
         f"{rate} connections a second to one destination. More addresses at either end, or "
-        "IP_BIND_ADDRESS_NO_PORT, help too.",
+        "IP_BIND_ADDRESS_NO_PORT, help too."
+    )
+    if (low, high) == (ports.start, ports.stop - 1):
+        return Remedy(advice=advice)
+    return facts.set(
+        {_RANGE: f"{low} {high}"},
+        advice,
         "a server that starts later may find its port taken: reserve it in "
         "net.ipv4.ip_local_reserved_ports",
     )
@@ -147,7 +165,7 @@ def open_files(facts: Facts) -> Verdict:
     if near:
         one = near[0]
         summary = f"{one.name} ({one.pid}) has {one.open} of {one.soft_limit} descriptors open"
-        return Verdict(Severity.WARN, summary, tuple(evidence), _more_files(one))
+        return Verdict(Severity.WARN, summary, tuple(evidence), _more_files(facts, one))
     if host_share >= FILES_PERCENT:
         summary = f"{percent(host_share)} of the host's open files are in use"
         advice = "Find who holds them before fs.file-max is raised."
@@ -160,17 +178,21 @@ def _files_used(one: OpenFiles) -> float:
     return share_percent(one.open, one.soft_limit or 0)
 
 
-def _more_files(one: OpenFiles) -> Remedy:
-    soft = one.soft_limit or 0
-    hard = "unlimited" if one.hard_limit is None else str(one.hard_limit)
-    wanted = 2 * soft if one.hard_limit is None else min(2 * soft, one.hard_limit)
+def _more_files(facts: Facts, one: OpenFiles) -> Remedy:
+    """Twice the limit.  Neither may be above fs.nr_open: do_prlimit() in kernel/sys.c."""
+    most = facts.number(_NR_OPEN) if facts.has(_NR_OPEN) else _USUAL_NR_OPEN
+    soft, old = one.soft_limit or 0, min(one.hard_limit or most, most)
+    wanted = min(2 * soft, most)
+    if soft < old:
+        wanted = min(wanted, old)
+    advice = (
+        "Look for descriptors that are never closed (H-20); if all are needed, raise the limit."
+    )
     if wanted <= soft:
-        wanted, hard = 2 * soft, str(2 * soft)
-    old = "unlimited" if one.hard_limit is None else str(one.hard_limit)
+        return Remedy(advice=f"{advice} It stands at {_NR_OPEN}, which must be raised first.")
     return Remedy(
-        advice="Look for descriptors that are never closed (H-20); if all are needed, raise the "
-        "limit.",
-        command=f"sudo prlimit --pid {one.pid} --nofile={shlex.quote(f'{wanted}:{hard}')}",
+        advice=advice,
+        command=f"sudo prlimit --pid {one.pid} --nofile={wanted}:{max(wanted, old)}",
         persistence="LimitNOFILE= in the unit of the service",
         risk="a leak takes longer to be noticed",
         undo=f"sudo prlimit --pid {one.pid} --nofile={soft}:{old}",
@@ -193,8 +215,10 @@ def tracked(facts: Facts) -> Verdict:
     remedy = facts.set(
         {names[1]: str(2 * limit)},
         "Do not track what needs no firewall; forget idle connections sooner than after 5 days "
-        "(nf_conntrack_tcp_timeout_established).",
-        "about 320 bytes of kernel memory for each entry; in a container the host's limit counts",
+        "(nf_conntrack_tcp_timeout_established). With a larger table "
+        "net.netfilter.nf_conntrack_buckets should grow too, or finding an entry takes longer.",
+        "about 320 bytes of kernel memory for each entry; it is the limit of the whole host, and "
+        "no other network namespace may change it",
     )
     return Verdict(severity, summary, evidence, remedy)
 

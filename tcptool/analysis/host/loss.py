@@ -17,6 +17,7 @@ from tcptool.analysis.host.facts import (
     words,
 )
 from tcptool.catalog.host_thresholds import (
+    ENOUGH_EVENTS,
     ENOUGH_RETRANSMISSIONS,
     ENOUGH_SEGMENTS,
     FAILED_PERCENT,
@@ -118,15 +119,23 @@ def unanswered_connects(facts: Facts) -> Verdict:
     again = facts.counter("TcpExtTCPSynRetrans")
     failed, begun = facts.counter("TcpAttemptFails"), facts.counter("TcpActiveOpens")
     evidence = facts.shown(again, failed, begun)
-    share = share_percent(failed.grown, max(begun.grown, failed.grown))
     if not again.grown:
         return ok("no connection request was sent again", *evidence)
-    summary = f"{count(again.grown, 'connection request')} sent again"
+    waiting = [] if "sockets" in facts.state.lacks else facts.sockets("syn-sent")
+    if not waiting and not begun.grown:
+        # Answers count too, and handshakes that others began and did not finish.
+        advice = (
+            "Leave it: this host began no connection, so others leave its answers alone (scans)."
+        )
+        summary = f"{count(again.grown, 'answer')} to connection requests sent again"
+        return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
+    summary = f"{count(again.grown, 'connection request')} or answers sent again"
     remedy = Remedy(
         advice="Look who does not answer.",
         command=facts.tcptool("list", "state", "syn-sent"),
     )
-    if share <= FAILED_PERCENT:
+    share = share_percent(failed.grown, begun.grown)
+    if not waiting or share <= FAILED_PERCENT:
         return Verdict(Severity.INFO, summary, evidence, remedy)
     text = f"{summary}, {count(failed.grown, 'handshake')} failed"
     return Verdict(Severity.WARN, text, evidence, remedy)
@@ -147,8 +156,10 @@ def aborts(facts: Facts) -> Verdict:
         advice = "See H-14 (memory) and H-20 (orphans): which program holds so much?"
         return Verdict(Severity.FAIL, summary, evidence, Remedy(advice=advice))
     if "Timeout" in grown:
-        share = share_percent(grown["Timeout"].grown, _sum(opened))
-        lost_many = share > FAILED_PERCENT or not _sum(opened)
+        lost, known = grown["Timeout"].grown, _sum(opened)
+        lost_many = lost >= ENOUGH_EVENTS and (
+            not known or share_percent(lost, known) > FAILED_PERCENT
+        )
         severity = Severity.WARN if lost_many else Severity.INFO
         advice = "Peers vanished, or the path did: which ones do the programs' logs name?"
         return Verdict(severity, summary, evidence, Remedy(advice=advice), ("keepalive",))
@@ -198,8 +209,12 @@ def rejected(facts: Facts) -> Verdict:
     if not grown:
         return ok("nothing was rejected", *evidence)
     summary = words(f"{_REJECTS[one.name]}: {one.grown}" for one in grown)
-    share = share_percent(_sum(one for one in grown if one.name not in _HARMLESS), received.grown)
-    if share < STRAY_PERCENT and not any(one.name == "IpInDiscards" for one in grown):
+    strays = _sum(one for one in grown if one.name not in _HARMLESS)
+    many = strays >= ENOUGH_EVENTS or received.grown >= ENOUGH_SEGMENTS
+    share = share_percent(strays, received.grown)
+    if not (many and share >= STRAY_PERCENT) and not any(
+        one.name == "IpInDiscards" for one in grown
+    ):
         advice = "Leave it: so few are the noise of any network."
         return Verdict(Severity.INFO, summary, evidence, Remedy(advice=advice))
     advice = "Find the sender: a faulty device, or clients behind a shared address (PAWS)."

@@ -91,6 +91,11 @@ def judge_path(facts: Facts, needs: PathNeeds) -> Verdict:
     )
     if all(one.answer == UNKNOWN for one in limits):
         raise Lacks(f"neither {RMEM} nor {WMEM} can be read here")
+    if needs.bdp_bytes > bdp.LARGEST_WINDOW_BYTES:
+        number = math.ceil(needs.bdp_bytes / bdp.LARGEST_WINDOW_BYTES)
+        summary = f"the path holds {size(needs.bdp_bytes)}, and a window ends at 1 GiB"
+        advice = f"Share the rate among {number} connections or more; no limit gives it to one."
+        return Verdict(Severity.WARN, summary, evidence, Remedy(advice=advice))
     small = [one for one in limits if one.answer == TOO_SMALL]
     if small:
         summary = words(

@@ -76,7 +76,7 @@ def switched_off(facts: Facts) -> Verdict:
     severity = Severity.FAIL if Severity.FAIL in map(_SWITCHES.get, off) else Severity.WARN
     remedy = facts.set(
         {name: SYSCTLS[name].default for name in off},
-        "Put the defaults back; new connections only.",
+        f"Put the defaults back{facts.for_whom(off)}.",
         "none that is known",
     )
     myths = ("sack-and-timestamps",) if any(name in _FASTER for name in off) else ()
@@ -191,7 +191,8 @@ def path_mtu(facts: Facts) -> Verdict:
         if one.snd_mss_bytes in (base, base - _TIMESTAMPS_BYTES)
         and (one.pmtu_bytes or 0) >= ETHERNET_BYTES
     ]
-    if probing and small:
+    # Where probing never waits for a black hole (2), every connection begins with small segments.
+    if probing == 1 and small:
         shown = (
             Evidence(
                 facts.name(one), f"segments of {one.snd_mss_bytes} bytes, MTU {one.pmtu_bytes}"

@@ -108,7 +108,7 @@ def _sysctl(case: Case, name: str, place: int, wanted: int, text: str, effect: s
 def _listener(case: Case) -> Cure:
     waiting = max((one.socket.accept_queue or 0 for one in case.seen.readings), default=0)
     backlog, dropped = case.last.backlog or 0, case.own.dropped or 0
-    wanted = min(max(backlog_for(waiting + dropped), backlog + 1), _MOST)
+    wanted = min(max(backlog_for(waiting, dropped, backlog), backlog + 1), _MOST)
     advice = [
         Advice(
             who="application",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import takewhile
 
+from tcptool.analysis.accept_queues import is_near_full
 from tcptool.analysis.verdict.case import Case, Found, heard, micros, size
 from tcptool.catalog import thresholds as limits
-from tcptool.catalog.listeners import NEAR_FULL_PERCENT
 from tcptool.model.observation import Reading
 from tcptool.units import Unit, human
 
@@ -36,15 +36,19 @@ def listener(case: Case) -> Found | None:
     full = sum(queue > limit for queue, limit in queues)
     if backlog is None:
         return Found("listening", limits.CLEAR, ("the backlog is not known",))
-    dropped, near_full = case.own.dropped or 0, 100 * waiting >= NEAR_FULL_PERCENT * backlog
+    dropped, near_full = case.own.dropped, is_near_full(waiting, backlog)
     evidence = [f"accept_queue at most {waiting}, backlog {backlog} (and one more)"]
-    if dropped:
-        evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
     if full:
         evidence.append(f"full in {full} of {len(queues)} samples")
-    if 2 * full >= len(queues) or (waiting and near_full and dropped):
+    if dropped:
+        evidence.append(f"drops rose by {dropped} in {human(case.own.duration_s, Unit.SECONDS)}")
+    elif full and dropped is not None:
+        evidence.append("nobody was dropped meanwhile; the next one will be")
+    # The longest queue may have been between two samples: of a short one a place is much.
+    was_full = near_full or 0 < waiting >= backlog
+    if (dropped and was_full) or 2 * full >= len(queues):
         return Found("listener-overflow", 0.98, tuple(evidence))
-    if waiting and near_full:
+    if near_full:
         return Found("listener-filling", 0.9, tuple(evidence))
     return Found("listening", 0.95, tuple(evidence))
 

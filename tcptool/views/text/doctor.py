@@ -1,4 +1,4 @@
-"""`doctor` as text: one finding a line in a pipe, a page for people.
+"""`doctor` as text: one finding a line in a pipe, with the rest behind ``#``; a page for people.
 
 For people the worst comes first, with its evidence and what to paste; what is in order is one
 line.  A command may take several lines, which can be pasted as they stand.
@@ -30,6 +30,7 @@ _COLORS: Final = {
     Severity.SKIP: "",
 }
 _QUIET: Final = (Severity.OK, Severity.SKIP)
+_PASTED: Final = ("run", "undo")
 _WIDEST: Final = 100
 _LABEL: Final = 6
 _QUANTITY: Final = re.compile(
@@ -51,6 +52,32 @@ def write(report: DoctorReport, out: IO[str], look: Look) -> None:
         rows = [["severity", "check", "layer", "aspect", "finding"]]
         rows += [[f.severity, f.id, f.layer, f.aspect, clean(f.summary)] for f in report.findings]
     out.writelines(f"{line}\n" for line in aligned(rows))
+    if report.path is None:
+        out.writelines(f"# {line}\n" for line in _beside(report.findings))
+
+
+def _beside(findings: Iterable[Finding]) -> Iterator[str]:
+    """What stands behind ``#``: evidence and answer of what was found."""
+    for one in findings:
+        if one.severity in _QUIET:
+            continue
+        yield f"{one.severity} {one.id}: {one.why}"
+        for seen in one.evidence:
+            yield f"  seen: {clean(seen.where)}: {clean(seen.value)}"
+        if one.remedy is not None:
+            for label, text in _answer(one.remedy).items():
+                yield f"  {label}: {clean(text)}"
+
+
+def _answer(remedy: Remedy) -> dict[str, str]:
+    texts = {
+        "do": remedy.advice,
+        "run": remedy.command,
+        "keep": remedy.persistence,
+        "risk": remedy.risk,
+        "undo": remedy.undo,
+    }
+    return {label: text for label, text in texts.items() if text is not None}
 
 
 def _figures(path: PathNeeds, findings: Iterable[Finding]) -> Iterator[list[str]]:
@@ -149,14 +176,11 @@ def _finding(one: Finding, look: Look) -> Iterator[str]:
 
 
 def _remedy(remedy: Remedy, look: Look) -> Iterator[str]:
-    yield from _labelled("do", clean(remedy.advice), look)
-    if remedy.command is not None:
-        yield from _command("run", remedy.command, look)
-    for label, text in (("keep", remedy.persistence), ("risk", remedy.risk)):
-        if text is not None:
+    for label, text in _answer(remedy).items():
+        if label in _PASTED:
+            yield from _command(label, text, look)
+        else:
             yield from _labelled(label, clean(text), look)
-    if remedy.undo is not None:
-        yield from _command("undo", remedy.undo, look)
 
 
 def _in_order(findings: Iterable[Finding], look: Look) -> Iterator[str]:
@@ -199,7 +223,7 @@ def _path(path: PathNeeds, look: Look) -> Iterator[str]:
     yield from _labelled("loss", text, look)
     if path.connections_to_pressure is not None:
         number = human(path.connections_to_pressure, Unit.COUNT)
-        text = f"{number} such connections at once reach the memory limit of TCP (tcp_mem)"
+        text = f"{number} such connections at once bring TCP under memory pressure (tcp_mem)"
         yield from _labelled("room", text, look)
 
 

@@ -99,6 +99,10 @@ def _beside(report: ListenersReport) -> Iterator[str]:
         yield clean(f"{verdict.severity} {place}: {verdict.message}")
         for cure in verdict.cures:
             yield f"  run: {cure.command}; undo: {cure.undo}; {cure.why}"
+            if cure.risk is not None:
+                yield f"  risk: {cure.risk}"
+            if cure.persistence is not None:
+                yield f"  keep: {cure.persistence}"
 
 
 def _bad(report: ListenersReport) -> Iterator[tuple[str, QueueVerdict]]:
@@ -281,8 +285,13 @@ def _told(verdict: QueueVerdict, look: Look) -> Iterator[str]:
             yield f"{line}\n"
     for cure in verdict.cures:
         yield f"    {_styled(cure.command, '1', look)}\n"  # not wrapped: it is to be pasted
-        for line in _wrapped(f"{_sentence(cure.why)}.", look, "      "):
-            yield f"{line}\n"
+        labelled = {"Risk": cure.risk, "Keep it": cure.persistence}
+        for text in (
+            f"{_sentence(cure.why)}.",
+            *(f"{label}: {text}" for label, text in labelled.items() if text is not None),
+        ):
+            for line in _wrapped(text, look, "      "):
+                yield f"{line}\n"
         yield f"      Undo: {cure.undo}\n"
 
 

@@ -28,7 +28,7 @@ def look(**fields: Any) -> Look:
 
 SUSPECTS: list[dict[str, Any]] = [
     {"state": "listen", "accept_queue": 3, "backlog": 2},
-    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) + 1},
     {"state": "syn-sent", "retransmits": 1},
     {"state": "syn-sent"},
     {"state": "syn-recv", "timer_retransmits": 1},
@@ -49,7 +49,7 @@ WELL_ENOUGH: list[dict[str, Any]] = [
     {"state": "listen"},
     {"state": "listen", "accept_queue": 3},
     BACKLOG | {"accept_queue": 0},
-    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT) - 1},
+    BACKLOG | {"accept_queue": round(NEAR_FULL_PERCENT)},
     {"state": "time-wait", "timer": "time-wait", "receive_queue_bytes": 1},
     {"receive_queue_bytes": 1, "last_data_sent_ms": 10**6, "last_data_recv_ms": 10**6},
     {"retransmits": 2},  # answered since

@@ -39,9 +39,11 @@ def test_a_device_that_tells_nothing() -> None:
 
 def test_a_queueing_discipline() -> None:
     raw = qdisc_message(2, "fq_codel", drops=7)
-    assert list(qdiscs(raw)) == [Qdisc(link=2, kind="fq_codel", handle=0, root=True, drops=7)]
+    assert list(qdiscs(raw)) == [
+        Qdisc(link=2, kind="fq_codel", handle=0, parent=0xFFFF_FFFF, drops=7)
+    ]
     [inner] = qdiscs(qdisc_message(2, "fq", parent=0x10001, handle=0x80000))
-    assert (inner.root, inner.handle) == (False, 0x80000)
+    assert (inner.root, inner.parent, inner.handle) == (False, 0x10001, 0x80000)
 
 
 def test_other_messages_are_passed_over() -> None:

@@ -78,7 +78,7 @@ def test_everything_is_hidden(host: Host) -> None:
 def test_no_proc_at_all(host: Host) -> None:
     shutil.rmtree(host.kernel.tree.root)
     lacks: dict[str, str] = {}
-    assert reading.read_holders(host.kernel, lacks) == ({}, [])
+    assert reading.read_holders(host.kernel, (), lacks) == ({}, [])
     assert lacks.pop("processes") == "No such file or directory (ENOENT)"
     assert reading.read_processes(host.kernel, lacks) == ((), frozenset(), [])
     assert lacks["processes"] == "No such file or directory (ENOENT)"
@@ -100,12 +100,13 @@ def test_sockets_and_their_holders(host: Host) -> None:
     ]
     host.process(42, "nginx", {6: 700, 9: 701})
     lacks: dict[str, str] = {}
+    assert reading.read_listener_drops(host.kernel) == {}
     (listener, connection), missing = reading.read_sockets(host.kernel, lacks)
     assert (listener.state, listener.accept_queue, listener.backlog) == ("listen", 2, 511)
     assert (connection.peer_address, connection.congestion) == ("198.51.100.7", "bbr")
     assert connection.rtt_us is None
     assert (missing, lacks) == ([], {})
-    assert reading.read_holders(host.kernel, {}) == (
+    assert reading.read_holders(host.kernel, (listener, connection), {}) == (
         {700: ("42:6", "nginx"), 701: ("42:9", "nginx")},
         [],
     )

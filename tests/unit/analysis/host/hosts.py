@@ -53,7 +53,7 @@ DEVICE = Link(
     receive_queues=4,
 )
 LOOPBACK = replace(DEVICE, name="lo", index=1, loopback=True)
-QDISC = Qdisc(link=2, kind="fq_codel", handle=0, root=True, drops=0)
+QDISC = Qdisc(link=2, kind="fq_codel", handle=0, parent=0xFFFF_FFFF, drops=0)
 READING = Reading(
     counters=dict.fromkeys(COUNTERS, 0),
     sockstat={"TCP tw": 5, "TCP orphan": 1, "TCP mem": 100},
@@ -67,6 +67,7 @@ HOST = HostState(
     before=READING,
     after=replace(READING, cpus=(CpuTicks(0, 1500, 20, 0), CpuTicks(1, 1500, 20, 0))),
     sysctls=SYSCTL_TEXTS,
+    drops_before={},
     sockets=(),
     holders={},
     files=(),
@@ -125,7 +126,7 @@ def sock(**fields: Any) -> HostSocket:
 
 def listener(**fields: Any) -> HostSocket:
     """A listening socket."""
-    usual = {"state": "listen", "local_address": "0.0.0.0", "local_port": 443}
+    usual = {"state": "listen", "cookie": "abc", "local_address": "0.0.0.0", "local_port": 443}
     return sock(**{**usual, "peer_address": "0.0.0.0", "peer_port": 0, **fields})
 
 

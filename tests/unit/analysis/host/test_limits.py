@@ -44,7 +44,7 @@ def test_ports_in_use(number: int, severity: Severity) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wide"), [("32768 60999", True), ("32769 60999", False), ("1024 65535", True)]
+    ("text", "wide"), [("32768 60999", True), ("32769 60999", False), ("20000 60999", True)]
 )
 def test_a_range_that_was_narrowed_gets_the_usual_one_first(text: str, wide: bool) -> None:
     low, high = map(int, text.split())
@@ -64,6 +64,26 @@ def test_the_usual_range_is_widened() -> None:
 
 
 @pytest.mark.parametrize(
+    ("present", "proposed"),
+    [
+        ("1024 65535", None),
+        ("1024 60999", "1024 65535"),
+        ("20000 65535", "10240 65535"),
+        ("61000 61019", "32768 61019"),
+    ],
+)
+def test_a_range_never_shrinks(present: str, proposed: str | None) -> None:
+    low, high = map(int, present.split())
+    taken = tuple(sock(local_port=port) for port in range(low, high + 1))
+    state = host(sysctls={"net.ipv4.ip_local_port_range": present}, sockets=taken)
+    verdict = judged("H-16", state)
+    assert verdict.severity is Severity.FAIL
+    assert verdict.remedy is not None
+    run = verdict.remedy.command
+    assert run == (proposed and f"sudo sysctl -w net.ipv4.ip_local_port_range='{proposed}'")
+
+
+@pytest.mark.parametrize(
     ("reuse", "peer", "counts"),
     [
         ("0", "198.51.100.7", True),
@@ -71,6 +91,9 @@ def test_the_usual_range_is_widened() -> None:
         ("1", "198.51.100.7", False),
         ("2", "198.51.100.7", True),
         ("2", "127.0.0.1", False),
+        ("2", "::ffff:127.0.0.1", False),
+        ("2", "::1", False),
+        ("2", "192.0.2.1", True),  # our own address is no loopback address to the kernel
         (None, "127.0.0.1", True),
     ],
 )
@@ -149,7 +172,7 @@ def test_a_sockstat_without_time_wait() -> None:
         (OpenFiles(7, "nginx", 800, 1000, 4000), "sudo prlimit --pid 7 --nofile=2000:4000"),
         (OpenFiles(7, "nginx", 800, 1000, 1500), "sudo prlimit --pid 7 --nofile=1500:1500"),
         (OpenFiles(7, "nginx", 800, 1000, 1000), "sudo prlimit --pid 7 --nofile=2000:2000"),
-        (OpenFiles(7, "nginx", 800, 1000, None), "sudo prlimit --pid 7 --nofile=2000:unlimited"),
+        (OpenFiles(7, "nginx", 800, 1000, None), "sudo prlimit --pid 7 --nofile=2000:1048576"),
     ],
 )
 def test_a_process_near_its_limit(files: OpenFiles, run: str) -> None:
@@ -158,8 +181,24 @@ def test_a_process_near_its_limit(files: OpenFiles, run: str) -> None:
     assert verdict.summary == "nginx (7) has 800 of 1000 descriptors open"
     assert "init" not in seen(verdict)
     assert command(verdict) == run
-    hard = "unlimited" if files.hard_limit is None else files.hard_limit
+    hard = files.hard_limit or 1_048_576  # more than fs.nr_open is refused
     assert undo(verdict) == f"sudo prlimit --pid 7 --nofile=1000:{hard}"
+
+
+@pytest.mark.parametrize(
+    ("most", "run"),
+    [
+        ("1500", "sudo prlimit --pid 7 --nofile=1500:1500"),
+        ("1000", None),
+        (None, "sudo prlimit --pid 7 --nofile=2000:2000"),
+    ],
+)
+def test_no_limit_above_that_of_the_kernel(most: str | None, run: str | None) -> None:
+    files = (OpenFiles(7, "nginx", 800, 1000, 1000),)
+    verdict = judged("H-18", host(files=files, sysctls={"fs.nr_open": most}))
+    assert verdict.remedy is not None
+    assert verdict.remedy.command == run
+    assert (run is None) == ("fs.nr_open" in verdict.remedy.advice)
 
 
 def test_processes_with_room() -> None:
@@ -196,6 +235,14 @@ def test_tracked_connections(used: int, severity: Severity) -> None:
     assert verdict.severity is severity
     if severity is not Severity.OK:
         assert command(verdict) == "sudo sysctl -w net.netfilter.nf_conntrack_max=2000"
+
+
+def test_the_table_is_the_whole_host_s() -> None:
+    state = host(sysctls={"net.netfilter.nf_conntrack_count": "900"}, netns="blue")
+    verdict = judged("H-19", state)
+    assert command(verdict) == "sudo sysctl -w net.netfilter.nf_conntrack_max=2000"
+    assert verdict.remedy is not None
+    assert "nf_conntrack_buckets" in verdict.remedy.advice
 
 
 def test_no_tracking() -> None:

@@ -104,7 +104,7 @@ def test_needless_retransmissions(twice: int, again: int, severity: Severity) ->
         (0, 50, 100, Severity.OK),
         (3, 1, 100, Severity.INFO),
         (3, 2, 100, Severity.WARN),
-        (3, 5, 0, Severity.WARN),  # handshakes that failed had begun before
+        (3, 5, 0, Severity.INFO),  # SYNs of others that were reset fail too
         (3, 0, 0, Severity.INFO),
     ],
 )
@@ -114,21 +114,34 @@ def test_connects_without_an_answer(
     grown = {
         "TcpExtTCPSynRetrans": again, "TcpAttemptFails": failed, "TcpActiveOpens": begun
     }  # fmt: skip
-    assert judged("H-04", host(grown)).severity is severity
+    verdict = judged("H-04", host(grown, sockets=(sock(state="syn-sent"),)))
+    assert verdict.severity is severity
+    if again:
+        assert command(verdict) == "tcptool list state syn-sent"
+
+
+def test_a_scan_of_this_host_is_no_connect_of_ours() -> None:
+    scan = {"TcpExtTCPSynRetrans": 30, "TcpAttemptFails": 20}
+    verdict = judged("H-04", host(scan))
+    assert verdict.severity is Severity.INFO
+    assert verdict.summary == "30 answers to connection requests sent again"
+    assert judged("H-04", host(scan, lacks={"sockets": "refused"})).severity is Severity.INFO
+    # Some were begun here, and none waits any more.
+    assert judged("H-04", host({**scan, "TcpActiveOpens": 5})).severity is Severity.INFO
 
 
 @pytest.mark.parametrize(
     ("reasons", "severity", "text"),
     [
         ((), Severity.OK, "no connection was aborted"),
-        (("Close", "Data"), Severity.INFO, "2 reset by data after close(), 2 closed with data"),
-        (("Linger",), Severity.INFO, "2 ended by TCP_LINGER2"),
-        (("Close", "Timeout"), Severity.WARN, "2 given up without an answer"),
-        (("Timeout", "Memory"), Severity.FAIL, "2 reset for want of memory, 2 given up"),
+        (("Close", "Data"), Severity.INFO, "5 reset by data after close(), 5 closed with data"),
+        (("Linger",), Severity.INFO, "5 ended by TCP_LINGER2"),
+        (("Close", "Timeout"), Severity.WARN, "5 given up without an answer"),
+        (("Timeout", "Memory"), Severity.FAIL, "5 reset for want of memory, 5 given up"),
     ],
 )
 def test_aborted_connections(reasons: tuple[str, ...], severity: Severity, text: str) -> None:
-    verdict = judged("H-05", host({f"TcpExtTCPAbortOn{reason}": 2 for reason in reasons}))
+    verdict = judged("H-05", host({f"TcpExtTCPAbortOn{reason}": 5 for reason in reasons}))
     assert verdict.severity is severity
     assert text in verdict.summary
     assert (verdict.myths == ("keepalive",)) == (severity is Severity.WARN)
@@ -148,6 +161,10 @@ def test_fast_open() -> None:
         ({"TcpExtTCPChallengeACK": 9, "IpReasmFails": 9}, Severity.INFO, "without the rest: 9"),
         ({"TcpExtPAWSEstab": 9, "IpReasmFails": 1}, Severity.WARN, "with an old timestamp: 9"),
         ({"TcpExtPAWSTimewait": 10}, Severity.WARN, "requests with an old timestamp: 10"),
+        ({"TcpInSegs": 100, "TcpExtPAWSEstab": 1}, Severity.INFO, "with an old timestamp: 1"),
+        ({"TcpInSegs": 999, "TcpExtPAWSEstab": 4}, Severity.INFO, "with an old timestamp: 4"),
+        ({"TcpInSegs": 999, "TcpExtPAWSEstab": 5}, Severity.WARN, "with an old timestamp: 5"),
+        ({"TcpInSegs": 1000, "TcpExtPAWSEstab": 1}, Severity.WARN, "with an old timestamp: 1"),
         ({"IpInDiscards": 1}, Severity.WARN, "dropped for want of memory: 1"),
     ],
 )
@@ -158,11 +175,17 @@ def test_rejected_segments(grown: dict[str, int], severity: Severity, text: str)
 
 
 @pytest.mark.parametrize(
-    ("opened", "severity"),
-    [(0, Severity.WARN), (99, Severity.WARN), (100, Severity.INFO), (1000, Severity.INFO)],
+    ("lost", "opened", "severity"),
+    [
+        (5, 0, Severity.WARN),
+        (5, 499, Severity.WARN),
+        (5, 500, Severity.INFO),
+        (5, 1000, Severity.INFO),
+        (4, 0, Severity.INFO),
+    ],
 )
-def test_a_few_peers_vanish_on_every_host(opened: int, severity: Severity) -> None:
-    grown = {"TcpExtTCPAbortOnTimeout": 1, "TcpActiveOpens": opened // 2}
+def test_a_few_peers_vanish_on_every_host(lost: int, opened: int, severity: Severity) -> None:
+    grown = {"TcpExtTCPAbortOnTimeout": lost, "TcpActiveOpens": opened // 2}
     grown["TcpPassiveOpens"] = opened - grown["TcpActiveOpens"]
     assert judged("H-05", host(grown)).severity is severity
 

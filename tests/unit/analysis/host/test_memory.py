@@ -8,6 +8,7 @@ import pytest
 
 from tcptool.analysis import bdp
 from tcptool.catalog.severity import Severity
+from tcptool.model.host import HostSocket
 from tests.unit.analysis.host.hosts import command, host, judged, seen, sock, undo, without
 
 MIB = 1 << 20
@@ -18,7 +19,14 @@ def used(pages: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("pages", "severity"), [(100, Severity.OK), (22_415, Severity.OK), (22_416, Severity.WARN)]
+    ("pages", "severity"),
+    [
+        (100, Severity.OK),
+        (22_415, Severity.OK),
+        (22_416, Severity.WARN),
+        (29_888, Severity.WARN),
+        (29_889, Severity.FAIL),  # pressure that began before the first reading
+    ],
 )
 def test_share_of_the_memory(pages: int, severity: Severity) -> None:
     verdict = judged("H-14", host(**used(pages)))
@@ -115,6 +123,8 @@ def sender(**fields: Any) -> Any:
         (receiver(rcv_space_bytes=None), False),
         (sender(), True),
         (sender(limited_by="network"), False),
+        (sender(sndbuf_bytes=5 * MIB), False),  # above the limit: SO_SNDBUF
+        (receiver(rcvbuf_bytes=33 * MIB), False),  # above the limit: SO_RCVBUF
         (sender(sndbuf_bytes=MIB), False),
         (sender(sndbuf_bytes=3 * MIB), True),
         (sender(min_rtt_us=1000), False),
@@ -140,6 +150,20 @@ def test_the_smallest_sufficient_value_is_proposed() -> None:
         "sudo sysctl -w net.ipv4.tcp_rmem='4096 131072 33554432' "
         "net.ipv4.tcp_wmem='4096 16384 4194304'"
     )
+
+
+@pytest.mark.parametrize(
+    ("sockets", "whom"),
+    [
+        ((receiver(),), "path needs; new connections only."),
+        ((sender(),), "path needs."),  # a buffer that is there grows at once
+        ((receiver(), sender()), "path needs; new connections only (tcp_rmem)."),
+    ],
+)
+def test_which_connections_gain(sockets: tuple[HostSocket, ...], whom: str) -> None:
+    remedy = judged("H-15", host(sockets=sockets)).remedy
+    assert remedy is not None
+    assert remedy.advice.endswith(whom)
 
 
 @pytest.mark.parametrize("text", [None, "4096", "lots of bytes here"])
@@ -199,8 +223,14 @@ def test_closed_windows() -> None:
     shown = [one for one in verdict.evidence if "full" in one.value]
     assert [one.value for one in shown] == ["receive buffer 99 % full", "receive buffer 90 % full"]
     assert shown[1].where.endswith("(slow 7:3)")
-    unseen = host(grown, lacks={"sockets": "refused"})
-    assert judged("H-28", unseen).severity is Severity.WARN
+    # Nothing is full any more, and it was seldom.
+    for more in ({"lacks": {"sockets": "refused"}}, {"sockets": others}):
+        verdict = judged("H-28", host(grown, **more))
+        assert verdict.severity is Severity.INFO
+        assert verdict.summary == "2 receive windows closed in 5 s"
+    often = judged("H-28", host({"TcpExtTCPToZeroWindowAdv": 5}, sockets=others))
+    assert often.severity is Severity.WARN
+    assert judged("H-28", host({"TcpExtTCPToZeroWindowAdv": 1})).summary.startswith("1 receive win")
 
 
 def test_buffers_that_start_large() -> None:

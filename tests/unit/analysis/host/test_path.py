@@ -97,6 +97,22 @@ def test_a_window_of_64_kib_without_scaling_is_not_forgotten() -> None:
     assert needs.receive.allows_bytes_per_s == 16_384 / 0.08
 
 
+def test_no_limit_is_proposed_that_the_kernel_cannot_hold() -> None:
+    # 750 MB on the way: four times that is more than an int.
+    needs, verdict = ask(host(), rate=5 * 10**9, rtt_us=150_000)
+    assert needs.receive.needed_bytes == needs.send.needed_bytes == (1 << 31) - 1
+    assert command(verdict).count("2147483647'") == 2
+    assert needs.needed_window_scale == 14
+
+
+def test_a_path_that_no_window_fills_wants_several_connections() -> None:
+    _, verdict = ask(host(), rate=12_500_000_000, rtt_us=200_000)
+    assert verdict.severity is Severity.WARN
+    assert verdict.remedy is not None
+    assert verdict.remedy.command is None
+    assert "among 3 connections or more" in verdict.remedy.advice
+
+
 def test_limits_that_cannot_be_read() -> None:
     hidden = {"net.ipv4.tcp_rmem": None, "net.ipv4.tcp_mem": None}
     needs, verdict = ask(host(sysctls=hidden))

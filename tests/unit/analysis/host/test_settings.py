@@ -42,6 +42,20 @@ def test_what_is_switched_off(
     assert set(undo(verdict).split()[3:]) == {f"net.ipv4.{name}=0" for name in off}
 
 
+@pytest.mark.parametrize(
+    ("off", "whom"),
+    [
+        (("tcp_sack", "tcp_timestamps"), "Put the defaults back; new connections only."),
+        (("tcp_moderate_rcvbuf", "tcp_recovery", "tcp_frto"), "Put the defaults back."),
+        (("tcp_sack", "tcp_frto"), "Put the defaults back; new connections only (tcp_sack)."),
+    ],
+)
+def test_which_connections_gain(off: tuple[str, ...], whom: str) -> None:
+    remedy = judged("H-21", host(sysctls={f"net.ipv4.{name}": "0" for name in off})).remedy
+    assert remedy is not None
+    assert remedy.advice == whom
+
+
 def test_defaults_are_put_back() -> None:
     state = host(sysctls={"net.ipv4.tcp_frto": "0", "net.ipv4.tcp_early_retrans": "0"})
     verdict = judged("H-21", state)
@@ -182,6 +196,7 @@ JUMBO: dict[str, Any] = {"after": {"links": (LOOPBACK, replace(DEVICE, mtu_bytes
         ("1", 1024, 1064, Severity.OK),
         ("1", 1024, None, Severity.OK),
         ("0", 1024, 1500, Severity.OK),
+        ("2", 1024, 1500, Severity.OK),  # there every connection begins so
     ],
 )
 def test_black_holes(probing: str, mss: int, pmtu: int | None, severity: Severity) -> None:

@@ -83,7 +83,7 @@ def test_a_counter_that_is_new_or_gone_cannot_be_compared() -> None:
 
 def test_the_order() -> None:
     state = host(
-        {"TcpExtTCPRcvCollapsed": 1},
+        {"TcpExtTCPRcvCollapsed": 1, "TcpExtListenOverflows": 1, "TcpExtListenDrops": 1},
         sysctls={"net.ipv4.tcp_sack": "0", "net.ipv4.tcp_fin_timeout": "5"},
         sockets=(listener(accept_queue=2, backlog=1),),
     )

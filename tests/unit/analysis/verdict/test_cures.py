@@ -41,7 +41,8 @@ AT_RMEM = LIMITS | {"net.ipv4.tcp_rmem[2]": 131_072}
 
 def listener(waiting: int, backlog: int, **around: Any) -> Diagnosis:
     fields: dict[str, Any] = {"state": "listen", "accept_queue": waiting, "backlog": backlog}
-    return judged(readings({}, sock_fields=fields), **around)
+    drops = [0, 1] if waiting > backlog else 0
+    return judged(readings({}, sock_fields=fields, memory={"drops": drops}), **around)
 
 
 def lost(**around: Any) -> Diagnosis:
@@ -55,7 +56,7 @@ def stuck(**around: Any) -> Diagnosis:
 
 CASES: dict[str, Callable[..., Diagnosis]] = {
     "listener-overflow": lambda **more: listener(3, 2, **more),
-    "listener-filling": lambda **more: listener(2, 2, **more),
+    "listener-filling": lambda **more: listener(3, 3, **more),
     "handshake-unanswered": lambda **more: judged(
         readings({"retransmits": 2}, sock_fields={"state": "syn-sent"}), **more
     ),
@@ -178,7 +179,7 @@ def check_command(command: str, around: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("waiting", "backlog"), [(3, 2), (130, 128), (200, 128)])
 def test_a_listener_gets_room(waiting: int, backlog: int) -> None:
     found = listener(waiting, backlog, options={})
-    wanted = max(backlog_for(waiting), backlog + 1)
+    wanted = backlog_for(waiting, 1, backlog)
     assert commands(found) == [f"tcptool apply {HANDLE} backlog={wanted}"]
     assert found.cost == "clients believe that they are connected, and wait"
     assert listener(backlog, backlog).cost is None
@@ -186,7 +187,7 @@ def test_a_listener_gets_room(waiting: int, backlog: int) -> None:
 
 def test_somaxconn_is_raised_first() -> None:
     found = listener(5000, 4096)
-    assert commands(found)[0] == f"sudo sysctl -w net.core.somaxconn={backlog_for(5000)}"
+    assert commands(found)[0] == f"sudo sysctl -w net.core.somaxconn={backlog_for(5000, 1)}"
     assert found.advice[1].undo == "sudo sysctl -w net.core.somaxconn=4096"
     assert len(commands(listener(5000, 4096, sysctls={}))) == 1
 

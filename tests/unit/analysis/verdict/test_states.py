@@ -53,15 +53,19 @@ def test_closed(state: str, timer: str) -> None:
 @pytest.mark.parametrize(
     ("waiting", "backlog", "drops", "verdict"),
     [
-        (3, 2, 5, "listener-overflow"),
-        ([0, 3, 3], 2, 5, "listener-overflow"),
-        ([0, 3, 0], 2, 5, "listener-filling"),  # for a moment, and nothing was dropped
-        ([0, 3, 0], 2, [5, 6], "listener-overflow"),
+        (3, 2, [5, 6], "listener-overflow"),
+        (3, 2, 5, "listener-overflow"),  # full, and nobody came who found it so
+        ([0, 3, 0], 2, 5, "listener-filling"),
+        ([0, 3, 0], 2, [5, 6], "listener-overflow"),  # in one sample is enough
         (0, 100, [5, 6], "listening"),  # dropped, and not by this queue
         (2, 2, [5, 6], "listener-overflow"),
-        (2, 2, 5, "listener-filling"),
-        (round(NEAR_FULL_PERCENT), 100, 5, "listener-filling"),
-        (round(NEAR_FULL_PERCENT) - 1, 100, 5, "listening"),
+        (2, 2, 5, "listening"),  # two of three places
+        (3, 3, 5, "listener-filling"),
+        (3, 2, None, "listener-overflow"),  # drops are not told
+        ([0, 3, 0], 2, None, "listener-filling"),
+        (0, 0, [5, 6], "listening"),
+        (round(NEAR_FULL_PERCENT) + 1, 100, 5, "listener-filling"),  # of 101 places
+        (round(NEAR_FULL_PERCENT), 100, 5, "listening"),
         (0, 100, 5, "listening"),
         (0, 0, 5, "listening"),
         (0, 0, None, "listening"),
