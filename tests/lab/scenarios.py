@@ -75,6 +75,8 @@ class Scenario:
     """How long to look: at least 20 round trips, where there is no reason against it."""
     quiet: bool = False
     """It carries little, below 10 Mbit/s, and so may run beside others like it."""
+    bench_only: bool = False
+    """It is much like another one: bench/diagnose.py tries it too, the tests save its time."""
 
     def open(self) -> AbstractContextManager[Case]:
         """Set it up and warm it up; everything ends with the block."""
@@ -517,6 +519,7 @@ _HEALTHY_PATHS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "bulk-notsent-lowat",
@@ -526,6 +529,7 @@ _HEALTHY_PATHS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "bulk-ecn",
@@ -548,6 +552,7 @@ _HEALTHY_PATHS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "bulk-loopback",
@@ -952,6 +957,7 @@ _PATHS: Final = (
         rate_mbit=100,
         cure=("congestion=bbr",),
         cured=_is("path-rate-with-loss"),
+        bench_only=True,
     ),
     Scenario(
         "loss-bbr",
@@ -978,6 +984,7 @@ _PATHS: Final = (
         congestion="bbr",
         rtt_ms=20,
         rate_mbit=10,
+        bench_only=True,
     ),
     Scenario(
         "bufferbloat",
@@ -1004,6 +1011,7 @@ _PATHS: Final = (
         healthy=True,
         congestion="bbr",
         rate_mbit=20,
+        bench_only=True,
     ),
     Scenario(
         "pacing-cap-cubic",
@@ -1090,6 +1098,7 @@ _RECEIVERS: Final = (
         congestion="bbr",
         rtt_ms=40,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "receiver-half-closed",
@@ -1104,6 +1113,7 @@ _RECEIVERS: Final = (
         healthy=True,
         rtt_ms=40,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "local-slow-reader",
@@ -1146,6 +1156,7 @@ _RECEIVERS: Final = (
         _bulk(_relay(sysctls={"net.ipv4.tcp_rmem": "4096 65536 131072"}), 2 * _MB, target="far"),
         rtt_ms=100,
         rate_mbit=40,
+        bench_only=True,
     ),
     Scenario(
         "local-buffer-bbr",
