@@ -162,7 +162,7 @@ def test_only_the_listener_that_is_full_is_changed(netns: NetNs) -> None:
         pytest.skip("another user needs root")
     with owner(netns, setup=TWO_ADDRESSES):
         ill = findings(netns=netns, uid=NOBODY)["H-12"]  # who does not see the owner
-        assert (ill["severity"], ill["summary"]) == ("warn", "127.0.0.1:8000: 2 wait, backlog 1")
+        assert (ill["severity"], ill["summary"]) == ("fail", "127.0.0.1:8000: 2 wait, backlog 1")
         assert ill["remedy"]["command"].startswith("sudo tcptool apply sk:")
         paste(netns, ill["remedy"]["command"])
         rows = tcptool("list", "state", "listening", "--columns", "local,backlog", netns=netns)
