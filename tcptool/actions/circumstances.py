@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from tcptool.actions.host import sysctl_number
 from tcptool.analysis.outcome import needed_sysctls
 from tcptool.catalog.diag import AF_INET
 from tcptool.catalog.options import BY_NAME, SOL_SOCKET, SocketOption
@@ -19,7 +19,6 @@ BUFFER_LOCK: Final = BY_NAME["SO_BUF_LOCK"]
 
 _TIMEOUT: Final = BY_NAME["SO_RCVTIMEO"]
 _TIMEVAL: Final = struct.Struct("=qq")
-_NUMBER: Final = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<place>\d)\])?")
 
 
 class Surroundings:
@@ -47,17 +46,6 @@ class Surroundings:
             jiffy_us=self._jiffy_us,
             locks=words if isinstance(words, tuple) else (),
         )
-
-
-def sysctl_number(kernel: Kernel, name: str) -> int | None:
-    """``net.core.wmem_max``, or ``net.ipv4.tcp_rmem[2]`` for one number of several."""
-    match = _NUMBER.fullmatch(name)
-    if match is None:
-        return None
-    try:
-        return int(kernel.sysctl(match["name"]).split()[int(match["place"] or 0)])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def _jiffy_us(kernel: Kernel) -> int | None:

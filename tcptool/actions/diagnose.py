@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import Any, Final, NamedTuple
 
-from tcptool.actions.circumstances import sysctl_number
+from tcptool.actions.host import sysctl_number
 from tcptool.actions.list import lookups_for, owners_for
 from tcptool.actions.resolve import (
     FAMILY_NUMBERS,

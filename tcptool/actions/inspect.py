@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tcptool.actions.host import host_facts
+from tcptool.actions.host import host_facts, sysctl_number
 from tcptool.actions.resolve import FAMILY_NUMBERS, Found, is_over, other_end, subflows
 from tcptool.analysis.option_marks import BUFFERS, marks
 from tcptool.analysis.readings import derive, rates
@@ -221,7 +221,7 @@ def _readings(kernel: Kernel, raw: Readings, raw_defaults: Readings) -> tuple[Op
             continue  # this kernel, this state or this protocol does not have it
         if option.access is Access.READ_ONLY:
             default = None  # a fresh socket's cookie is nobody's default
-        limit = _sysctl(kernel, BUFFERS[option.name][1]) if option.name in BUFFERS else None
+        limit = sysctl_number(kernel, BUFFERS[option.name][1]) if option.name in BUFFERS else None
         result.append(
             OptionReading(
                 name=option.name,
@@ -232,13 +232,6 @@ def _readings(kernel: Kernel, raw: Readings, raw_defaults: Readings) -> tuple[Op
             )
         )
     return tuple(result)
-
-
-def _sysctl(kernel: Kernel, name: str) -> int | None:
-    try:
-        return int(kernel.sysctl(name))
-    except (OSError, ValueError):
-        return None
 
 
 # -- following -----------------------------------------------------------------------------

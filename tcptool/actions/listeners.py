@@ -7,11 +7,10 @@ is touched unless its socket options are asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from tcptool.actions.host import host_facts
+from tcptool.actions.host import host_facts, sysctl_number
 from tcptool.actions.resolve import describe, matching, resolve, whole_connections
 from tcptool.actions.subjects import value_of
 from tcptool.analysis import listeners as analysis
@@ -89,10 +88,10 @@ def listeners(
     namespace = ListenNamespace(
         netns_inode=kernel.netns_inode(),
         counters=counters,
-        somaxconn=_sysctl(kernel, facts.SOMAXCONN),
-        tcp_max_syn_backlog=_sysctl(kernel, facts.MAX_SYN_BACKLOG),
-        tcp_syncookies=_sysctl(kernel, facts.SYNCOOKIES),
-        tcp_abort_on_overflow=_sysctl(kernel, facts.ABORT_ON_OVERFLOW),
+        somaxconn=sysctl_number(kernel, facts.SOMAXCONN),
+        tcp_max_syn_backlog=sysctl_number(kernel, facts.MAX_SYN_BACKLOG),
+        tcp_syncookies=sysctl_number(kernel, facts.SYNCOOKIES),
+        tcp_abort_on_overflow=sysctl_number(kernel, facts.ABORT_ON_OVERFLOW),
     )
     around = analysis.Around(namespace=namespace, elsewhere=namespace.netns_inode != home)
     table = _Table(kernel, plan, watch, selection, around, missing)
@@ -227,12 +226,6 @@ def _counters(kernel: Kernel, missing: list[Missing]) -> Mapping[str, int]:
         why = describe_errno(exc.errno or 0)
         missing.append(Missing("what /proc/net/netstat counts", why, "a readable /proc/net"))
         return {}
-
-
-def _sysctl(kernel: Kernel, name: str) -> int | None:
-    with suppress(OSError, ValueError):
-        return int(kernel.sysctl(name))
-    return None
 
 
 # -- the table ---------------------------------------------------------------------------------

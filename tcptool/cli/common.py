@@ -62,3 +62,9 @@ def duration_s(option: str, text: str) -> float:
     if not 0.01 <= seconds <= 86_400:
         raise UsageError(f"reading {option}", f"{text!r} is not between 10ms and 24h")
     return seconds
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether the parameter stands on the command line, be it with its default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

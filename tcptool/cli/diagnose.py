@@ -19,6 +19,7 @@ from tcptool.cli.common import (
     Netns,
     Quiet,
     duration_s,
+    is_given,
 )
 from tcptool.cli.reading import read_target
 from tcptool.cli.session import Session
@@ -84,7 +85,7 @@ def diagnose_command(
         netns=netns,
     )
     if source is not None:
-        if target or any(_is_given(ctx, name) for name in ("record", "for_time", "netns", "top")):
+        if target or any(is_given(ctx, name) for name in ("record", "for_time", "netns", "top")):
             raise UsageError(
                 "reading --from",
                 "a recording has its sockets and samples",
@@ -109,11 +110,6 @@ def diagnose_command(
     made = report(host, taken, plan)
     _show(session, made)
     _end(made, fail_on)
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _rate(text: str) -> int:

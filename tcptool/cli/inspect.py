@@ -12,7 +12,7 @@ import typer
 
 from tcptool.actions.inspect import inspect_socket, watch_socket
 from tcptool.actions.resolve import resolve_one
-from tcptool.cli.common import Color, ColorMode, Debug, Json, Netns, Quiet, duration_s
+from tcptool.cli.common import Color, ColorMode, Debug, Json, Netns, Quiet, duration_s, is_given
 from tcptool.cli.reading import read_target
 from tcptool.cli.session import Session
 from tcptool.errors import UsageError
@@ -77,12 +77,8 @@ _IGNORED: Final = (
 
 
 def _refuse_ignored(ctx: typer.Context) -> None:
-    def given(name: str) -> bool:
-        source = ctx.get_parameter_source(name)
-        return source is not None and source.name == "COMMANDLINE"
-
     for option, how, other in _IGNORED:
-        if given(option) and given(other) == (how == "with"):
+        if is_given(ctx, option) and is_given(ctx, other) == (how == "with"):
             raise UsageError(f"using --{option} {how} --{other}", "it would have no effect")
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tcptool.actions.host import host_facts
+from tcptool.actions.host import host_facts, sysctl_number
 from tcptool.actions.probe import leftovers
 from tcptool.actions.probe.leftovers import Snapshot
 from tcptool.actions.probe.surroundings import common_warnings, machine_facts, placed
@@ -224,7 +224,7 @@ def _fast_open(
     return FastOpenUse(
         used=sum(one.fast_open_used for one in readings),
         asked=sum(len(one.answer_us) for one in readings),
-        enabled=leftovers.number(kernel, "net.ipv4.tcp_fastopen"),
+        enabled=sysctl_number(kernel, "net.ipv4.tcp_fastopen"),
         refused=refused,
     )
 

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tcptool.actions.host import sysctl_number
 from tcptool.analysis import connect as analysis
 from tcptool.decode.address import packed_address
 from tcptool.decode.inet_diag import decode_socket
@@ -63,7 +64,7 @@ def port_use(
         reserved = parse_ports(kernel.sysctl("net.ipv4.ip_local_reserved_ports"))
     host, port = address.name[:2]
     taken = _ports_to(kernel, address.family, host.partition("%")[0], port)
-    tw_reuse = number(kernel, "net.ipv4.tcp_tw_reuse")
+    tw_reuse = sysctl_number(kernel, "net.ipv4.tcp_tw_reuse")
     return analysis.port_use(ports, reserved, len(set(used)), taken, tw_reuse)
 
 
@@ -79,11 +80,3 @@ def _ports_to(kernel: Kernel, family: int, host: str, port: int) -> set[int]:
             if (sock.peer.address, sock.peer.port) == (host, port):  # /proc/net is not filtered
                 found.add(sock.local.port)
     return found
-
-
-def number(kernel: Kernel, sysctl: str) -> int | None:
-    """A sysctl that is a number; None where it cannot be read."""
-    try:
-        return int(kernel.sysctl(sysctl))
-    except (OSError, ValueError):
-        return None
